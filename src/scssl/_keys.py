@@ -1,0 +1,59 @@
+"""Every slot name that scssl reads or writes, in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNS = "scssl"
+SCHEMA = 1
+COUNTS_LAYER = "counts"
+HIGHLY_VARIABLE = "highly_variable"
+DEFAULT_MODALITY = "rna"
+
+RECIPE = "recipe"
+MODELS = "models"
+EMBEDDINGS = "embeddings"
+SCORES = "scores"
+
+SPLIT = "split"
+REFERENCE, QUERY = "reference", "query"
+
+# slots of other packages: never a target of ours
+RESERVED_KEYS = frozenset({"pca", "umap", "tsne", "diffmap", "draw_graph_fa", "draw_graph_fr", "spatial", "scssl"})
+
+
+def embedding(key: str) -> str:
+    """``obsm`` slot of the embedding `key`."""
+    return f"X_{key}"
+
+
+def bare(slot: str) -> str:
+    """Name of the embedding in the ``obsm`` slot `slot`, without its ``X_``."""
+    return slot.removeprefix("X_")
+
+
+def label(key: str) -> str:
+    """``obs`` column of the transferred label."""
+    return f"{key}_label"
+
+
+def confidence(key: str) -> str:
+    """``obs`` column of the confidence of the transferred label."""
+    return f"{key}_confidence"
+
+
+def store(data: Any) -> dict[str, Any]:
+    """The ``uns["scssl"]`` of an object, made if it is absent."""
+    if UNS not in data.uns:
+        data.uns[UNS] = {"schema": SCHEMA}
+    return data.uns[UNS]
+
+
+def peek(data: Any) -> dict[str, Any]:
+    """The ``uns["scssl"]`` of an object, empty if it is absent; for reading."""
+    return data.uns.get(UNS, {})
+
+
+def shelf(data: Any, name: str) -> dict[str, Any]:
+    """A dictionary below ``uns["scssl"]`` (`MODELS`, `EMBEDDINGS`), made if it is absent."""
+    return store(data).setdefault(name, {})

@@ -1,0 +1,287 @@
+"""One registry for methods, views, tasks, metrics and data sets: adding one is adding a file or a function.
+
+Built-ins are found by reading the source of their package, not by importing it: the keywords of a ``register``
+decorator are literals, so a listing costs milliseconds and never imports torch. Look-up imports the one module asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import fnmatch
+import importlib
+import importlib.metadata
+import importlib.util
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from scssl._errors import InputError, KeyNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """What a method is, readable without importing it."""
+
+    name: str
+    title: str
+    family: str
+    """``contrastive``, ``redundancy``, ``distillation``, ``masked``, ``generative``, ``baseline`` or ``control``."""
+    reference: str = ""
+    """BibTeX key in ``docs/references.bib``."""
+    input: str = "log1p"
+    """Values the method is made for: ``log1p`` or ``counts``."""
+    negatives: bool = False
+    """Whether the loss pushes cells apart; decides how cells are compared within their batch."""
+    trains: bool = True
+    """Whether there are weights to be trained by gradient descent."""
+    decodes: bool = False
+    """Whether the model can reconstruct its input."""
+    uses_batch: bool = False
+    """Whether the batch of a cell is an input of the network."""
+    summary: str = ""
+    """One sentence: when to choose it."""
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """What a view does."""
+
+    name: str
+    summary: str
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """What a metric measures and how it may be read."""
+
+    name: str
+    title: str
+    task: str
+    group: str
+    """Column group of the table: ``bio``, ``batch``, ``typing``, ``prediction``."""
+    needs: tuple[str, ...]
+    """Inputs by name, out of those that the task offers (``embedding``, ``labels``, ``batch``, ``neighbors`` ...)."""
+    lower: float = 0.0
+    upper: float = 1.0
+    better: str = "higher"
+    reference: str = ""
+    default: bool = True
+    """Whether the task computes it unless told otherwise."""
+    main: bool = False
+    """Whether it is the main number of its task."""
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a task asks of an embedding."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    """Arguments that the task cannot do without: ``batch_key``, ``label_key``, ``modality``."""
+    summary: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Where a data set comes from and what is in it."""
+
+    name: str
+    title: str
+    n_obs: int
+    n_vars: int
+    modalities: tuple[str, ...] = ("rna",)
+    licence: str = ""
+    reference: str = ""
+    source: str = ""
+    """``bundled`` (no network), ``simulated`` or an address."""
+    summary: str = ""
+
+
+S = TypeVar("S", MethodSpec, ViewSpec, MetricSpec, TaskSpec, DatasetSpec)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[S]):
+    """A registered thing: its description and where to import it from."""
+
+    spec: S
+    module: str
+    attribute: str
+    origin: str = "scssl"
+
+
+class Registry(Generic[S]):
+    """Names and descriptions of one kind of thing, looked up lazily.
+
+    Parameters
+    ----------
+    kind
+        The word used in messages.
+    package
+        Import name of the package whose files hold the built-ins.
+    spec
+        The description class; keywords of :meth:`register` are its fields.
+
+    Notes
+    -----
+    Third parties add to a registry with the decorator, or with an entry point in the group named like the package
+    (``scssl.methods``, ``scssl.metrics``, ...) whose value names the decorated object.
+    """
+
+    def __init__(self, kind: str, package: str, spec: type[S]) -> None:
+        self.kind, self.package, self.spec = kind, package, spec
+        self._objects: dict[str, Any] = {}
+        self._added: dict[str, Entry[S]] = {}
+        self.broken: dict[str, str] = {}
+
+    def register(self, name: str, /, **description: Any) -> Callable[[Any], Any]:
+        """Decorator: file the object under `name`. Keywords are the fields of the description, as literals."""
+        self._check_description(name, description)
+
+        def add(thing: Any) -> Any:
+            entry = self.spec(name=name, **description)
+            known = self._added.get(name) or self._found.get(name)
+            here = (thing.__module__, thing.__qualname__)
+            if known and (known.module, known.attribute) != here:
+                msg = f"A {self.kind} named {name!r} exists already: {known.module}.{known.attribute}."
+                raise InputError(msg, code="name_clash", parameter="name", fix="Choose another name.")
+            self._objects[name] = thing
+            if not known:
+                self._added[name] = Entry(entry, *here, origin=thing.__module__.partition(".")[0])
+            thing.spec = entry
+            return thing
+
+        return add
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """All names that fit a wildcard pattern."""
+        return sorted(fnmatch.filter(self._entries(), pattern))
+
+    def describe(self, name: str) -> S:
+        """The description of `name`, without importing it."""
+        return self._entry(name).spec
+
+    def get(self, name: str) -> Any:
+        """The object called `name`; imports its module."""
+        entry = self._entry(name)
+        if name not in self._objects:
+            self._objects[name] = getattr(importlib.import_module(entry.module), entry.attribute)
+        return self._objects[name]
+
+    def table(self, pattern: str = "*") -> pd.DataFrame:
+        """All descriptions as a frame indexed by name."""
+        import pandas as pd
+
+        columns = [f.name for f in fields(self.spec)]
+        rows = [{**asdict(self._entry(n).spec), "origin": self._entry(n).origin} for n in self.names(pattern)]
+        return pd.DataFrame(rows, columns=[*columns, "origin"]).set_index("name")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def _entries(self) -> dict[str, Entry[S]]:
+        return {**self._plugins, **self._found, **self._added}
+
+    def _entry(self, name: str) -> Entry[S]:
+        entries = self._entries()
+        if not isinstance(name, str) or name not in entries:
+            raise unknown(self.kind, name, sorted(entries))
+        return entries[name]
+
+    def _check_description(self, name: str, description: dict[str, Any]) -> None:
+        known = {f.name for f in fields(self.spec)}
+        required = {f.name for f in fields(self.spec) if f.default is MISSING} - {"name"}
+        wrong, missing = sorted(set(description) - known), sorted(required - set(description))
+        if wrong or missing:
+            msg = f"The description of {self.kind} {name!r} has unknown fields {wrong} and lacks {missing}."
+            raise InputError(msg, code="bad_description", parameter="register")
+
+    @cached_property
+    def _found(self) -> dict[str, Entry[S]]:
+        """The built-ins: every ``register`` decorator in the files of the package."""
+        module = importlib.util.find_spec(self.package)
+        folders = [] if module is None else list(module.submodule_search_locations or [])
+        found: dict[str, Entry[S]] = {}
+        for file in sorted(file for folder in folders for file in Path(folder).glob("*.py")):
+            for name, attribute, description in registered_in(file):
+                found[name] = Entry(self.spec(name=name, **description), f"{self.package}.{file.stem}", attribute)
+        return found
+
+    @cached_property
+    def _plugins(self) -> dict[str, Entry[S]]:
+        """Entry points of other distributions. One that cannot be read is kept in `broken`; the others work."""
+        found: dict[str, Entry[S]] = {}
+        for point in importlib.metadata.entry_points(group=self.package):
+            try:
+                description = self._read_plugin(point)
+            except Exception as error:  # noqa: BLE001 - foreign code may fail in any way; it is reported, not hidden
+                self.broken[point.name] = f"{type(error).__name__}: {error}"
+                continue
+            if point.name in self._found:
+                self.broken[point.name] = f"the name is taken by scssl itself ({point.value})"
+                continue
+            origin = point.dist.name if point.dist else point.module
+            found[point.name] = Entry(self.spec(name=point.name, **description), point.module, point.attr, origin)
+        return found
+
+    @staticmethod
+    def _read_plugin(point: importlib.metadata.EntryPoint) -> dict[str, Any]:
+        module = importlib.util.find_spec(point.module)
+        if module is None or module.origin is None:
+            msg = f"module {point.module} is not installed"
+            raise ModuleNotFoundError(msg)
+        for name, attribute, description in registered_in(Path(module.origin)):
+            if name == point.name and attribute == point.attr:
+                return description
+        msg = f"{point.module} registers no {point.name!r} as {point.attr}"
+        raise LookupError(msg)
+
+
+def registered_in(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """``(name, attribute, description)`` of every ``@X.register("name", key=literal)`` in a source file."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        for mark in getattr(node, "decorator_list", []):
+            if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Attribute) and mark.func.attr == "register":
+                description = {k.arg: ast.literal_eval(k.value) for k in mark.keywords if k.arg}
+                yield ast.literal_eval(mark.args[0]), node.name, description  # type: ignore[attr-defined]
+
+
+def nearest(name: object, known: list[str]) -> str:
+    """`` Did you mean 'x'?`` if something similar exists, else an empty string."""
+    close = difflib.get_close_matches(str(name).lower(), [str(k) for k in known], n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: list[str], limit: int = 30) -> str:
+    """Names for a message, shortened if there are many."""
+    shown = ", ".join(repr(n) for n in names[:limit]) or "none"
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def unknown(kind: str, name: object, known: list[str], *, parameter: str = "") -> KeyNotFoundError:
+    """The error for a name that does not exist: nearest name, then all of them."""
+    message = f"There is no {kind} {name!r}. Known: {listed(known)}."
+    return KeyNotFoundError(
+        message, code=f"unknown_{kind.replace(' ', '_')}", parameter=parameter or kind, fix=nearest(name, known)
+    )
+
+
+METHODS: Registry[MethodSpec] = Registry("method", "scssl.methods", MethodSpec)
+VIEWS: Registry[ViewSpec] = Registry("view", "scssl.views", ViewSpec)
+METRICS: Registry[MetricSpec] = Registry("metric", "scssl.metrics", MetricSpec)
+TASKS: Registry[TaskSpec] = Registry("task", "scssl.tasks", TaskSpec)
+DATASETS: Registry[DatasetSpec] = Registry("dataset", "scssl.datasets", DatasetSpec)

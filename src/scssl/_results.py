@@ -1,0 +1,124 @@
+"""The row schema of every number that scssl reports, and the way between rows, frames and ``uns``."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scssl import _keys
+from scssl._errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+OK, FAILED, NOT_APPLICABLE, TIMEOUT, COLLAPSED = STATUS = ("ok", "failed", "not_applicable", "timeout", "collapsed")
+RANDOM, ORACLE = "random", "oracle"
+
+
+def now() -> str:
+    """The time as ISO text in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number and everything needed to trace it. Text is never ``None``; a number that is absent is NaN."""
+
+    cell_id: str = ""
+    """Hash of data, method, configuration, seed and task: rows of one run of the plan share it."""
+    data: str = ""
+    data_id: str = ""
+    """Hash of the content that was used: values, genes, cells, batch and label columns."""
+    n_obs: int = 0
+    method: str = ""
+    key: str = ""
+    config_id: str = ""
+    seed: int = 0
+    task: str = ""
+    split: str = ""
+    metric: str = ""
+    group: str = ""
+    value: float = np.nan
+    scaled: float = np.nan
+    """``(value - random control) / (oracle control - random control)`` of the same task and split; never clipped."""
+    better: str = "higher"
+    main: bool = False
+    status: str = OK
+    message: str = ""
+    fit_s: float = np.nan
+    embed_s: float = np.nan
+    score_s: float = np.nan
+    peak_mb: float = np.nan
+    device: str = ""
+    version: str = ""
+    created: str = ""
+
+
+_DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
+DTYPES = {f.name: _DTYPES[str(f.type)] for f in fields(Row)}
+COLUMNS = tuple(DTYPES)
+_IDENTITY = ("data_id", "key", "config_id", "seed", "task", "split", "metric")
+
+
+def frame(rows: Iterable[Row | Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a frame with exactly the columns and types of the schema."""
+    records = [asdict(row) if isinstance(row, Row) else dict(row) for row in rows]
+    return conform(pd.DataFrame.from_records(records))
+
+
+def conform(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a frame (read from CSV, h5ad or zarr) the columns and types of the schema.
+
+    Raises
+    ------
+    InputError
+        If a column is unknown, or one without which a row means nothing is missing.
+    """
+    unknown = sorted(set(table.columns) - set(COLUMNS))
+    missing = [c for c in ("method", "task", "metric", "value") if len(table) and c not in table]
+    if unknown or missing:
+        msg = f"This is not a table of scores: unknown columns {unknown}, missing columns {missing}."
+        raise InputError(msg, code="bad_scores", parameter="scores", fix="Pass what tl.evaluate or get.scores returned.")
+    filled = {}
+    for f in fields(Row):
+        values = table[f.name] if f.name in table else pd.Series([f.default] * len(table), index=table.index)
+        if DTYPES[f.name] == "object":
+            values = values.astype(object).where(values.notna(), "").map(str)
+        filled[f.name] = values.astype(DTYPES[f.name])
+    return pd.DataFrame(filled, columns=list(COLUMNS)).reset_index(drop=True)
+
+
+def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Both tables; a row of `new` takes the place of the `old` row about the same number."""
+    both = pd.concat([t for t in (old, new) if len(t)] or [new], ignore_index=True)
+    return conform(both.drop_duplicates(list(_IDENTITY), keep="last"))
+
+
+def stored(data: Any) -> pd.DataFrame:
+    """The scores kept in ``uns["scssl"]["scores"]``, empty if there are none."""
+    table = _keys.peek(data).get(_keys.SCORES)
+    return frame([]) if table is None else conform(pd.DataFrame(table))
+
+
+def keep(data: Any, table: pd.DataFrame) -> None:
+    """Add scores to ``uns["scssl"]["scores"]``."""
+    merged = merge(stored(data), table)
+    merged.index = merged.index.astype(str)  # h5ad and zarr keep text indices only
+    _keys.store(data)[_keys.SCORES] = merged
+
+
+def scale(table: pd.DataFrame) -> pd.DataFrame:
+    """Fill ``scaled`` from the random and the oracle control of the same data, task, split and metric."""
+    place = ["data_id", "task", "split", "metric"]
+    usable = table[table["status"].isin((OK, COLLAPSED))]
+    low = usable[usable["method"] == RANDOM].groupby(place)["value"].mean()
+    high = usable[usable["method"] == ORACLE].groupby(place)["value"].mean()
+    index = pd.MultiIndex.from_frame(table[place])
+    floor, span = low.reindex(index).to_numpy(), (high.reindex(index) - low.reindex(index)).to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.where(np.abs(span) > 1e-12, (table["value"].to_numpy() - floor) / span, np.nan)
+    return table.assign(scaled=scaled)

@@ -1,0 +1,1 @@
+"""Cells out of AnnData, MuData and files: the only room that knows these apart."""

@@ -1,0 +1,45 @@
+"""What a data set is, as a hash of its content: the same wherever and in whatever format it is stored; without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scssl.data.matrix import csr
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def data_id(data: Any, *, layer: str | None = None, columns: Sequence[str | None] = ()) -> str:
+    """Hash of values, names of cells and genes, and of the `columns` of ``obs`` that were used.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData.
+    layer
+        The layer whose values count, ``X`` by default.
+    columns
+        Names of ``obs`` columns; ``None`` among them is skipped.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    parts = data.mod.items() if hasattr(data, "mod") else [("", data)]
+    for name, part in parts:
+        matrix = csr(part, layer=layer)
+        digest.update(f"{name}:{part.n_obs}x{part.n_vars}".encode())
+        for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
+            digest.update(np.ascontiguousarray(array))
+        for index in (part.obs_names, part.var_names):
+            digest.update(_hash(index))
+    for column in columns:
+        if column is not None:
+            digest.update(column.encode() + _hash(data.obs[column].astype(str)))
+    return digest.hexdigest()
+
+
+def _hash(values: Any) -> bytes:
+    return pd.util.hash_array(np.asarray(values, dtype=object)).tobytes()

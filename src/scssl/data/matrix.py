@@ -1,0 +1,54 @@
+"""Values of an AnnData as CSR, whatever they are stored as; without torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+BLOCK = 4096  # rows that are dense at a time
+
+
+def values(adata: ad.AnnData, layer: str | None = None) -> Any:
+    """The matrix as it is stored: ``X``, or a layer."""
+    return adata.X if layer is None else adata.layers[layer]
+
+
+def genes_of(adata: ad.AnnData, mask_by: str | None) -> np.ndarray:
+    """Positions of the genes marked in ``var[mask_by]``, all genes if `mask_by` is ``None``."""
+    if mask_by is None:
+        return np.arange(adata.n_vars)
+    return np.flatnonzero(adata.var[mask_by].to_numpy().astype(bool))
+
+
+def rows(adata: ad.AnnData, start: int, stop: int, layer: str | None = None) -> Any:
+    """A block of consecutive cells, read from disk if the object is backed."""
+    part = values(adata, layer)[start:stop]
+    return part.to_memory() if hasattr(part, "to_memory") else part
+
+
+def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None = None) -> sp.csr_matrix:
+    """All cells, selected genes, as a float32 CSR matrix of our own: sorted, without duplicates and explicit zeros.
+
+    Dense and backed matrices are read by blocks of rows, so nothing of the full size is ever dense.
+    """
+    matrix = values(adata, layer)
+    if sp.issparse(matrix):
+        blocks = [matrix]
+    else:
+        blocks = [rows(adata, i, min(i + BLOCK, adata.n_obs), layer) for i in range(0, adata.n_obs, BLOCK)]
+    parts = [_columns(sp.csr_matrix(block), genes) for block in blocks]
+    own = sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
+    own = sp.csr_matrix((own.data.astype(np.float32), own.indices, own.indptr), shape=own.shape, copy=True)
+    own.sum_duplicates()
+    own.eliminate_zeros()
+    return own
+
+
+def _columns(block: sp.csr_matrix, genes: np.ndarray | None) -> sp.csr_matrix:
+    everything = genes is None or (len(genes) == block.shape[1] and bool((genes == np.arange(len(genes))).all()))
+    return block if everything else block[:, genes]
