@@ -19,7 +19,7 @@ SPLIT = "split"
 REFERENCE, QUERY = "reference", "query"
 
 # slots of other packages: never a target of ours
-RESERVED_KEYS = frozenset({"pca", "umap", "tsne", "diffmap", "draw_graph_fa", "draw_graph_fr", "spatial", "scssl"})
+RESERVED_KEYS = frozenset({"umap", "tsne", "diffmap", "draw_graph_fa", "draw_graph_fr", "spatial", "scssl"})
 
 
 def embedding(key: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scssl.data.columns import column
 from scssl.data.matrix import csr
 
 if TYPE_CHECKING:
@@ -28,16 +29,16 @@ def data_id(data: Any, *, layer: str | None = None, columns: Sequence[str | None
     """
     digest = hashlib.blake2b(digest_size=8)
     parts = data.mod.items() if hasattr(data, "mod") else [("", data)]
-    for name, part in parts:
+    for modality, part in parts:
         matrix = csr(part, layer=layer)
-        digest.update(f"{name}:{part.n_obs}x{part.n_vars}".encode())
+        digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
         for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
             digest.update(np.ascontiguousarray(array))
         for index in (part.obs_names, part.var_names):
             digest.update(_hash(index))
-    for column in columns:
-        if column is not None:
-            digest.update(column.encode() + _hash(data.obs[column].astype(str)))
+    for name in columns:
+        if name is not None:
+            digest.update(name.encode() + _hash(column(data, name, parameter=name).astype(str)))
     return digest.hexdigest()
 
 

@@ -1,0 +1,179 @@
+"""Rows of AnnData, MuData and files as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from scssl import _keys
+from scssl._errors import InputError, KeyNotFoundError
+from scssl._registry import listed, nearest
+from scssl.data.align import Alignment, align
+from scssl.data.columns import codes, column, is_mudata
+from scssl.data.matrix import csr, genes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some cells on the device.
+
+    Parameters
+    ----------
+    x
+        For each modality a dense float32 tensor of shape ``(cells, features)``.
+    cell
+        Hash of the name of each cell, shape ``(cells,)``.
+    batch
+        Integer code of the experimental batch, shape ``(cells,)``, or ``None``.
+    group
+        Cells of different groups are not compared by a loss; ``None`` compares all with all.
+    """
+
+    x: dict[str, Tensor]
+    cell: Tensor
+    batch: Tensor | None = None
+    group: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    def with_x(self, x: dict[str, Tensor]) -> Batch:
+        """The same cells with other values."""
+        return replace(self, x=x)
+
+
+class Source:
+    """Cells as sparse rows, handed out as dense batches: nothing larger than a batch is ever dense.
+
+    Parameters
+    ----------
+    matrices
+        For each modality the values as CSR, cells in the same order.
+    features
+        For each modality the names of its columns.
+    obs_names
+        Names of the cells.
+    batch
+        Batch code of each cell, or ``None``.
+    batch_names
+        What the codes mean.
+    """
+
+    def __init__(
+        self,
+        matrices: Mapping[str, sp.csr_matrix],
+        features: Mapping[str, np.ndarray],
+        obs_names: pd.Index,
+        *,
+        batch: np.ndarray | None = None,
+        batch_names: Sequence[str] = (),
+    ) -> None:
+        self.matrices, self.features = dict(matrices), dict(features)
+        self.obs_names = obs_names
+        self.cell = pd.util.hash_array(np.asarray(obs_names, dtype=object)).view(np.int64)
+        self.batch, self.batch_names = batch, list(batch_names)
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Any,
+        *,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        modalities: Sequence[str] | None = None,
+        mask_by: str | None = _keys.HIGHLY_VARIABLE,
+    ) -> Source:
+        """Cells of an AnnData (one modality, called ``rna``) or MuData, with the genes that `mask_by` marks."""
+        parts = parts_of(data, modalities)
+        chosen = {name: _chosen(part, mask_by) for name, part in parts.items()}
+        batch, names = (None, []) if batch_key is None else codes(column(data, batch_key, parameter="batch_key"))
+        return cls(
+            {name: csr(part, layer=layer, genes=chosen[name]) for name, part in parts.items()},
+            {name: np.asarray(part.var_names[chosen[name]], dtype=str) for name, part in parts.items()},
+            data.obs_names,
+            batch=batch,
+            batch_names=names,
+        )
+
+    @classmethod
+    def aligned(
+        cls, data: Any, features: Mapping[str, np.ndarray], *, layer: str | None = None
+    ) -> tuple[Source, dict[str, Alignment]]:
+        """Cells of any object with exactly the given `features`: found by name, absent ones are zero."""
+        parts = parts_of(data, _present(data, list(features)))
+        found = {name: align(part.var_names, features[name]) for name, part in parts.items()}
+        matrices = {name: _placed(csr(part, layer=layer), found[name].positions) for name, part in parts.items()}
+        return cls(matrices, {name: features[name] for name in parts}, data.obs_names), found
+
+    @property
+    def n_obs(self) -> int:
+        """Number of cells."""
+        return len(self.obs_names)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of features of each modality."""
+        return {name: matrix.shape[1] for name, matrix in self.matrices.items()}
+
+    def rows(self, modality: str, index: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+        """Values of some cells, dense: a new tensor of shape ``(len(index), features)``."""
+        return torch.from_numpy(self.matrices[modality][index].toarray()).to(device, non_blocking=True)
+
+    def take(self, index: np.ndarray, device: torch.device | str = "cpu") -> Batch:
+        """The cells at the positions `index` as a batch on the device."""
+        batch = None if self.batch is None else torch.from_numpy(self.batch[index]).to(device)
+        x = {name: self.rows(name, index, device) for name in self.matrices}
+        return Batch(x, torch.from_numpy(self.cell[index]), batch)
+
+
+def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, Any]:
+    """The AnnData of each modality that is asked for; an AnnData is a single modality called ``rna``."""
+    if not is_mudata(data):
+        if modalities is not None and len(modalities) != 1:
+            msg = f"modalities={tuple(modalities)!r} were asked of an AnnData, which holds one."
+            raise InputError(msg, code="needs_mudata", parameter="modalities", fix="Pass a MuData.")
+        return {(modalities or (_keys.DEFAULT_MODALITY,))[0]: data}
+    wanted = list(modalities or data.mod)
+    for name in wanted:
+        if name not in data.mod:
+            msg = f"modalities names {name!r}, the MuData has {listed(list(data.mod))}."
+            raise KeyNotFoundError(
+                msg, code="unknown_modality", parameter="modalities", fix=nearest(name, list(data.mod))
+            )
+        lacking = data.n_obs - data.mod[name].n_obs
+        if lacking:
+            msg = f"{lacking} of {data.n_obs} cells are not measured in modality {name!r}."
+            fix = "Keep the cells that have every modality: mudata.pp.filter_obs, or muon.pp.intersect_obs(mdata)."
+            raise InputError(msg, code="cells_miss_modality", parameter="modalities", fix=fix)
+    return {name: _in_order(data.mod[name], data.obs_names) for name in wanted}
+
+
+def _in_order(part: Any, names: pd.Index) -> Any:
+    """The modality with its cells in the order of the whole object."""
+    return part if part.obs_names.equals(names) else part[names]
+
+
+def _present(data: Any, names: list[str]) -> list[str] | None:
+    return names if is_mudata(data) or len(names) == 1 else None
+
+
+def _chosen(part: Any, mask_by: str | None) -> np.ndarray:
+    """Genes to use: those that are marked, all where nothing is marked (protein, no recipe)."""
+    absent = mask_by == _keys.HIGHLY_VARIABLE and mask_by not in part.var
+    return genes_of(part, None if absent else mask_by)
+
+
+def _placed(matrix: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
+    """Columns in the order of the model: ``positions[j]`` is the column of model gene j, -1 where there is none."""
+    found = np.flatnonzero(positions >= 0)
+    own = matrix[:, positions[found]]
+    return sp.csr_matrix((own.data, found[own.indices], own.indptr), shape=(matrix.shape[0], len(positions)))

@@ -1,0 +1,1 @@
+"""Methods: one small file each, the file is named like the method."""

@@ -1,0 +1,144 @@
+"""What a method is: a description, a frozen configuration, what it builds and its loss. Everything else is shared."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from scssl._errors import InputError
+from scssl._registry import listed, nearest
+from scssl._validate.config import config as check_config
+from scssl._validate import enforce
+from scssl.nn.encoders import FUSIONS, Encoder
+from scssl.train.loop import Run, train
+from scssl.views.pipeline import describe, resolve
+
+if TYPE_CHECKING:
+    from scssl._registry import MethodSpec
+    from scssl.data.source import Batch, Source
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of any method; methods add fields of their own."""
+
+    width: int = field(default=64, metadata={"at_least": 1})
+    """Dimensions of the embedding (of each modality)."""
+
+
+class Method(nn.Module, ABC):
+    """A method as a torch module.
+
+    Parameters
+    ----------
+    config
+        The frozen configuration.
+    sizes
+        Number of features of each modality.
+    """
+
+    spec: ClassVar[MethodSpec]
+    Config: ClassVar[type[Config]] = Config
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named changes of the defaults, e.g. ``paper``: the published hyper-parameters."""
+
+    def __init__(self, config: Any, sizes: Mapping[str, int]) -> None:
+        super().__init__()
+        self.config, self.sizes = config, dict(sizes)
+        self.build()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the layers and buffers; `self.config` and `self.sizes` are there."""
+
+    @abstractmethod
+    def represent(self, batch: Batch) -> Tensor:
+        """The embedding of a batch, shape ``(cells, width)``."""
+
+    @abstractmethod
+    def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
+        """Fit to the cells and return the history (empty if there are no epochs)."""
+
+    @classmethod
+    def configure(cls, preset: str = "default", **values: Any) -> Any:
+        """The configuration of a preset with some values changed.
+
+        Raises
+        ------
+        InputError
+            For an unknown preset or field (lists what exists), a wrong type or a value out of range.
+        """
+        known = ["default", *cls.presets]
+        if preset not in known:
+            msg = f"Method {cls.spec.name!r} has no preset {preset!r}. It has {listed(known)}."
+            raise InputError(msg, code="unknown_preset", parameter="preset", fix=nearest(preset, known))
+        values = {**cls.presets.get(preset, {}), **values}
+        enforce(check_config(cls.Config, values))
+        if "views" in values:
+            values["views"] = resolve(values["views"])
+        for f in fields(cls.Config):  # JSON has no tuples
+            if f.name in values and isinstance(values[f.name], list):
+                values[f.name] = tuple(values[f.name])
+        return cls.Config(**values)
+
+    def plain_config(self) -> dict[str, Any]:
+        """The configuration as plain values; ``configure(**plain)`` gives it back."""
+        plain = asdict(self.config)
+        if "views" in plain:
+            plain["views"] = describe(self.config.views)
+        return plain
+
+
+@dataclass(frozen=True)
+class TrainedConfig(Config):
+    """Configuration of every method that is trained by gradient descent."""
+
+    hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers of the encoder."""
+    dropout: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
+    """Share of the embedding dropped in training."""
+    fusion: str = field(default="concat", metadata={"choices": FUSIONS})
+    """How several modalities become one embedding."""
+    views: Any = field(default_factory=lambda: resolve("clear"))
+    """Pipeline of views: a name or a list."""
+    max_epochs: int = field(default=60, metadata={"at_least": 1})
+    batch_size: int = field(default=256, metadata={"at_least": 2})
+    learning_rate: float = field(default=1e-3, metadata={"above": 0})
+    """Constant step size of Adam. The paper's 1e-4 needs several times the epochs on sets of some thousand cells."""
+    weight_decay: float = field(default=1e-6, metadata={"at_least": 0})
+    patience: int | None = field(default=None, metadata={"at_least": 1})
+    """Stop after this many epochs without improvement of the loss; ``None`` never stops early."""
+
+
+class SelfSupervised(Method):
+    """A method that trains the shared encoder with a loss over two views; it adds heads and the loss."""
+
+    Config: ClassVar[type[Config]] = TrainedConfig
+
+    def build(self) -> None:
+        """The encoder, then the heads of the method."""
+        c = self.config
+        self.encoder = Encoder(self.sizes, hidden=c.hidden, width=c.width, dropout=c.dropout, fusion=c.fusion)
+        self.build_heads(self.encoder.width)
+
+    def build_heads(self, width: int) -> None:
+        """Make what the loss needs on top of an embedding of `width` dimensions."""
+
+    @abstractmethod
+    def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
+        """``loss`` to go down, and other terms to be watched, as scalars."""
+
+    def after_step(self, progress: float) -> None:
+        """Hook after each step, with the share of the run that is done: momentum updates and the like."""
+
+    def represent(self, batch: Batch) -> Tensor:
+        """The output of the encoder; heads are for the loss only."""
+        return self.encoder(batch.x)
+
+    def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
+        """Train by the shared loop."""
+        return train(self, source, run)

@@ -1,0 +1,201 @@
+"""From data and a method's name to a trained model: the one path, for ``tl.fit`` and for the benchmark."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+import scssl
+from scssl import _files, _keys, _random, _results
+from scssl._errors import InputError, warn
+from scssl._registry import METHODS, MethodSpec
+from scssl._validate import enforce
+from scssl._validate import columns as check_columns
+from scssl._validate import config as check_config
+from scssl._validate import matrix as check_matrix
+from scssl._validate import names as check_names
+from scssl._validate import sizes as check_sizes
+from scssl.data.identity import data_id
+from scssl.data.source import Source, parts_of
+from scssl.methods._model import Model
+from scssl.train import monitor
+from scssl.train.device import resolve as resolve_device
+from scssl.train.device import seeded
+from scssl.train.loop import Run
+from scssl.train.sampler import MASK, OFF, SAMPLE, WITHIN_BATCH, Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scssl._validate import Problem
+
+RNA_NAMES = ("rna", "gex")  # modalities whose values are checked for the scale that the method expects
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides a trained model, besides the data."""
+
+    method: str
+    config: dict[str, Any] = field(default_factory=dict)
+    preset: str = "default"
+    layer: str | None = None
+    batch_key: str | None = None
+    modalities: Sequence[str] | None = None
+    mask_by: str | None = _keys.HIGHLY_VARIABLE
+    within_batch: str | None = None
+    seed: int = 0
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    precision: str = "auto"
+    checkpoint_dir: str | Path | None = None
+    resume: bool = False
+    progress: bool | None = None
+
+
+def problems(data: Any, request: Request) -> Iterator[Problem]:
+    """What is wrong with the data for this request."""
+    spec = METHODS.describe(request.method)
+    yield from check_config.seed(request.seed)
+    for name, part in parts_of(data, request.modalities).items():
+        yield from check_sizes.sizes(part)
+        yield from check_names.names(part)
+        expects = spec.input if name in RNA_NAMES else None
+        yield from check_matrix.matrix(part, layer=request.layer, expects=expects, genes=request.mask_by)
+    if request.batch_key is not None:
+        yield from check_columns.batch(data, request.batch_key)
+
+
+def within_batch(spec: MethodSpec, request: Request) -> str:
+    """How cells are compared: what was asked for, else what suits the method.
+
+    Raises
+    ------
+    InputError
+        For an unknown word, without a batch key, or ``"mask"`` for a loss that compares no cells.
+    """
+    asked = request.within_batch
+    if asked is None:
+        if request.batch_key is None or request.preset == "paper" or not spec.trains:
+            return OFF
+        return MASK if spec.negatives else SAMPLE
+    if asked not in WITHIN_BATCH:
+        msg = f"within_batch={asked!r} is not one of {', '.join(map(repr, WITHIN_BATCH))}."
+        raise InputError(msg, code="bad_within_batch", parameter="within_batch")
+    if asked != OFF and request.batch_key is None:
+        msg = f"within_batch={asked!r} needs to know the batches."
+        raise InputError(msg, code="needs_batch_key", parameter="batch_key", fix="Pass batch_key=, e.g. 'batch'.")
+    if asked == MASK and not spec.negatives:
+        msg = f"within_batch='mask' leaves cells out of a comparison, and {spec.name!r} compares no cells."
+        raise InputError(msg, code="bad_within_batch", parameter="within_batch", fix="Use within_batch='sample'.")
+    return asked
+
+
+def fit(data: Any, request: Request) -> Model:
+    """Check, train, and describe what was done. The data are not changed."""
+    kind = METHODS.get(request.method)
+    config = kind.configure(request.preset, **request.config)
+    compared = within_batch(kind.spec, request)
+    device = resolve_device(request.accelerator)
+    notes = enforce(problems(data, request))
+    source = Source.from_data(
+        data,
+        layer=request.layer,
+        batch_key=request.batch_key,
+        modalities=request.modalities,
+        mask_by=request.mask_by,
+    )
+    with seeded(_random.derive(request.seed, "init"), device):
+        module = kind(config, source.sizes)
+    identity = data_id(data, layer=request.layer, columns=(request.batch_key,))
+    run = _run(module, source, request, compared=compared, identity=identity)
+    if run.sampler.note:
+        notes.append(run.sampler.note)
+        warn(run.sampler.note)
+    started = time.perf_counter()
+    history = _learn(module, source, run, request)
+    record = {
+        **_described(module, source, request, identity=identity, compared=compared),
+        "epochs": len(history),
+        "seconds": time.perf_counter() - started,
+        "peak_mb": _peak_mb(),
+        "device": str(device),
+    }
+    collapsed = monitor.collapse_note(history[-1]["effective_rank"], config.width) if history else ""
+    if collapsed:
+        notes.append(collapsed)
+        warn(collapsed)
+    record |= {"collapsed": collapsed, "warnings": "\n".join(notes)}
+    return Model(module, source.features, record, pd.DataFrame(history))
+
+
+def _run(module: Any, source: Source, request: Request, *, compared: str, identity: str) -> Run:
+    config = module.config
+    batch_size = getattr(config, "batch_size", 256)
+    if compared == SAMPLE:
+        sampler = Sampler.by_batch(source.batch, source.batch_names, batch_size)
+    else:
+        sampler = Sampler.mixed(source.n_obs, batch_size)
+    plain = module.plain_config()
+    plain.pop("max_epochs", None)  # a longer run continues a shorter one
+    run_id = _files.fingerprint([request.method, plain, request.seed, identity, compared, source.sizes])
+    return Run(
+        method=request.method,
+        seed=request.seed,
+        device=resolve_device(request.accelerator),
+        views=getattr(config, "views", ()),
+        sampler=sampler,
+        max_epochs=getattr(config, "max_epochs", 0),
+        learning_rate=getattr(config, "learning_rate", 0.0),
+        weight_decay=getattr(config, "weight_decay", 0.0),
+        within_groups=compared == MASK,
+        patience=getattr(config, "patience", None),
+        precision=request.precision,
+        checkpoint_dir=Path(request.checkpoint_dir) if request.checkpoint_dir else None,
+        run_id=run_id,
+        resume=request.resume,
+        progress=request.progress,
+    )
+
+
+def _learn(module: Any, source: Source, run: Run, request: Request) -> list[dict[str, Any]]:
+    if module.spec.trains and request.devices not in ("auto", 1):
+        from scssl.train.distributed import train_on_several
+
+        return train_on_several(module, source, run, accelerator=request.accelerator, devices=request.devices)
+    return module.learn(source, run)
+
+
+def _described(module: Any, source: Source, request: Request, *, identity: str, compared: str) -> dict[str, Any]:
+    """The record of a model: plain values without ``None``, as they are kept in ``uns``."""
+    plain = module.plain_config()
+    return {
+        "method": request.method,
+        "preset": request.preset,
+        "config": _files.canonical(plain),
+        "config_id": _files.fingerprint([request.method, plain, compared], 12),
+        "seed": int(request.seed),
+        "layer": request.layer or "",
+        "batch_key": request.batch_key or "",
+        "within_batch": compared,
+        "modalities": list(source.sizes),
+        "n_obs": source.n_obs,
+        "n_vars": sum(source.sizes.values()),
+        "var_hash": _files.fingerprint({name: names.tolist() for name, names in source.features.items()}),
+        "data_id": identity,
+        "version": scssl.__version__,
+        "created": _results.now(),
+        "path": "",
+    }
+
+
+def _peak_mb() -> float:
+    """Largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

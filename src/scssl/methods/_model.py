@@ -1,0 +1,274 @@
+"""What ``fit`` returns: a trained model that embeds any data, and that is saved without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+import scssl
+from scssl import _files
+from scssl._errors import CheckpointError, InputError, warn
+from scssl._registry import METHODS
+from scssl._validate import enforce
+from scssl._validate import matrix as check_matrix
+from scssl._validate import names as check_names
+from scssl.data.source import Source, parts_of
+from scssl.train.device import resolve as resolve_device
+from scssl.train.loop import embed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scssl.data.align import Alignment
+    from scssl.methods._base import Method
+
+FORMAT = 1
+WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "README.md"
+EMBED_BATCH = 4096
+
+
+class Model:
+    """A trained model.
+
+    Not made by hand: :func:`scssl.tl.fit` returns one, :func:`scssl.load` reads one.
+
+    Parameters
+    ----------
+    module
+        The torch module with its weights.
+    features
+        For each modality the names of the genes, in the order of the input.
+    record
+        How it was made, as plain values: method, configuration, seed, identity of the data, versions.
+    history
+        One row an epoch.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k()
+    >>> ssl.pp.recipe(adata)
+    >>> model = ssl.tl.fit(adata, method="pca")
+    >>> model.embed(adata).shape
+    (700, 50)
+    """
+
+    def __init__(
+        self, module: Method, features: Mapping[str, np.ndarray], record: Mapping[str, Any], history: pd.DataFrame
+    ) -> None:
+        self.module, self.features = module, dict(features)
+        self.record, self.history = dict(record), history
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.record["method"]
+
+    @property
+    def n_dims(self) -> int:
+        """Width of the embedding."""
+        encoder = getattr(self.module, "encoder", None)
+        return encoder.width if encoder is not None else self.module.config.width
+
+    def __repr__(self) -> str:
+        genes = " + ".join(f"{len(names)} {name}" for name, names in self.features.items())
+        trained = f"trained on {self.record['n_obs']} cells for {self.record['epochs']} epochs, seed {self.record['seed']}"
+        return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}>"
+
+    def embed(self, data: Any, *, layer: str | None = None, batch_size: int | None = None) -> np.ndarray:
+        """The embedding of any data, genes aligned by name.
+
+        Parameters
+        ----------
+        data
+            AnnData or MuData with values on the scale of the training data.
+        layer
+            Layer to read; by default the one the model was trained on.
+        batch_size
+            Cells at a time; has no influence on the result.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 of shape ``(n_obs, width)``, rows in the order of ``data.obs_names``.
+
+        Raises
+        ------
+        InputError
+            If too few genes of the model are found, or the values cannot be used.
+        """
+        return self.embed_with_report(data, layer=layer, batch_size=batch_size)[0]
+
+    def embed_with_report(
+        self, data: Any, *, layer: str | None = None, batch_size: int | None = None, accelerator: str = "auto"
+    ) -> tuple[np.ndarray, dict[str, Alignment]]:
+        """As :meth:`embed`, with the gene alignment of each modality."""
+        layer = layer or self.record["layer"] or None
+        enforce(self._problems(data, layer))
+        source, found = Source.aligned(data, self.features, layer=layer)
+        for alignment in found.values():
+            if alignment.note:
+                warn(alignment.note)
+        device = resolve_device(accelerator)
+        return embed(self.module, source, device=device, batch_size=batch_size or EMBED_BATCH), found
+
+    def _problems(self, data: Any, layer: str | None) -> Any:
+        names = list(self.features)
+        for name, part in parts_of(data, names if hasattr(data, "mod") or len(names) == 1 else None).items():
+            expects = self.module.spec.input if name in ("rna", "gex") else None
+            yield from check_names.names(part)
+            yield from check_matrix.matrix(part, layer=layer, expects=expects, genes=None)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the model into a folder: weights (safetensors), ``manifest.json`` with hashes, a card. Never pickle.
+
+        Parameters
+        ----------
+        path
+            The folder; it appears complete or not at all.
+        overwrite
+            Whether a model that is there may be replaced.
+
+        Raises
+        ------
+        InputError
+            If something exists at `path` and `overwrite` is false, or is not a model.
+        """
+        from safetensors.torch import save_file
+
+        target = Path(path)
+        if target.exists() and not (overwrite and (target / MANIFEST).exists()):
+            msg = f"path={str(path)!r} exists already."
+            fix = "Pass overwrite=True." if (target / MANIFEST).exists() else "It is not a saved model: choose another."
+            raise InputError(msg, code="path_exists", parameter="path", fix=fix)
+        with _files.atomic(target) as folder:
+            folder.mkdir()
+            tensors = {name: value.cpu().contiguous() for name, value in self.module.state_dict().items()}
+            save_file(tensors, folder / WEIGHTS)
+            (folder / MANIFEST).write_text(json.dumps(self._manifest(folder), indent=1), encoding="utf-8")
+            (folder / CARD).write_text(self.card(), encoding="utf-8")
+
+    def _manifest(self, folder: Path) -> dict[str, Any]:
+        weights = folder / WEIGHTS
+        return {
+            "format": FORMAT,
+            "version": scssl.__version__,
+            "method": self.method,
+            "config": self.module.plain_config(),
+            "features": {name: names.tolist() for name, names in self.features.items()},
+            "record": self.record,
+            "history": self.history.to_dict("list"),
+            "files": {WEIGHTS: {"bytes": weights.stat().st_size, "sha256": _files.sha256(weights)}},
+        }
+
+    def card(self) -> str:
+        """A page in Markdown that says what the model is, how it was made and how to use it."""
+        spec, r = self.module.spec, self.record
+        genes = ", ".join(f"{len(names)} features of {name}" for name, names in self.features.items())
+        lines = [
+            f"# {spec.title} model",
+            "",
+            f"Made by scssl {r['version']} on {r['created']}: {spec.summary}.",
+            "",
+            "| | |",
+            "|---|---|",
+            f"| method | `{self.method}` (preset `{r['preset']}`) |",
+            f"| input | {genes}; {spec.input} values; layer {r['layer'] or 'X'} |",
+            f"| embedding | {self.n_dims} dimensions |",
+            f"| trained on | {r['n_obs']} cells, data `{r['data_id']}`, batch key `{r['batch_key'] or 'none'}` |",
+            f"| cells compared within batch | {r['within_batch']} |",
+            f"| epochs, seconds, device | {r['epochs']}, {r['seconds']:.1f}, {r['device']} |",
+            f"| seed | {r['seed']} |",
+            f"| configuration | `{r['config']}` |",
+            "",
+            "```python",
+            "import scssl as ssl",
+            "model = ssl.load('this_folder')",
+            "ssl.tl.embed(adata, model)",
+            "```",
+        ]
+        notes = r.get("warnings", "")
+        return "\n".join([*lines, *(["", "Notes:", "", notes] if notes else []), ""])
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model that :meth:`Model.save` wrote. Nothing is unpickled, no code of the folder is run.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, damaged (size and SHA-256 are checked), of a newer format, or a weight does not fit.
+    """
+    folder = Path(path)
+    manifest = _read_manifest(folder)
+    _verify(folder, manifest["files"])
+    kind = METHODS.get(manifest["method"])
+    features = {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
+    module = kind(kind.configure(**manifest["config"]), {name: len(names) for name, names in features.items()})
+    _load_weights(module, folder / WEIGHTS)
+    record = {**manifest["record"], "path": str(folder)}
+    return Model(module.eval(), features, record, pd.DataFrame(manifest["history"]))
+
+
+def _damaged(message: str, fix: str = "Copy the folder again from where it was saved.") -> CheckpointError:
+    return CheckpointError(message, code="damaged_model", parameter="path", fix=fix)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    if folder.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".npy"}:
+        msg = f"path={str(folder)!r} looks like a pickle: files that can run code are not read, by design."
+        raise _damaged(msg, "Pass a folder written by Model.save.")
+    if not file.exists():
+        msg = f"path={str(folder)!r} is not a saved model: it has no {MANIFEST}."
+        raise _damaged(msg, "Pass a folder written by Model.save.")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        number = manifest["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{file} cannot be read: {type(error).__name__} {error}."
+        raise _damaged(msg) from error
+    if number != FORMAT:
+        msg = f"{folder} has model format {number}; this version of scssl ({scssl.__version__}) reads format {FORMAT}."
+        raise CheckpointError(msg, code="unknown_format", parameter="path", fix="Install a newer scssl.")
+    missing = [key for key in ("method", "config", "features", "record", "history", "files") if key not in manifest]
+    if missing:
+        msg = f"{file} lacks {', '.join(missing)}."
+        raise _damaged(msg)
+    return manifest
+
+
+def _verify(folder: Path, files: Mapping[str, Any]) -> None:
+    for name in {WEIGHTS, *files}:
+        file = folder / Path(name).name
+        if not file.exists() or name not in files:
+            msg = f"{folder} has no {name}, or its manifest does not list it."
+            raise _damaged(msg)
+        size = file.stat().st_size
+        if size != files[name]["bytes"]:
+            msg = f"{file} has {size} bytes, its manifest says {files[name]['bytes']}."
+            raise _damaged(msg)
+        if _files.sha256(file) != files[name]["sha256"]:
+            msg = f"{file} was changed: its SHA-256 is not the one in the manifest."
+            raise _damaged(msg)
+
+
+def _load_weights(module: Method, file: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        module.load_state_dict(load_file(file), strict=True)
+    except (SafetensorError, RuntimeError) as error:
+        msg = f"{file} does not fit the method that its manifest names: {error}"
+        raise _damaged(msg) from error

@@ -1,0 +1,52 @@
+"""SimCLR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from scssl._registry import METHODS
+from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.nn.heads import head
+from scssl.nn.losses import nt_xent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scssl.data.source import Batch
+
+
+@METHODS.register(
+    "simclr",
+    title="SimCLR",
+    family="contrastive",
+    reference="chen2020simclr",
+    negatives=True,
+    summary="a strong first choice: two views of a cell attract, other cells of its batch repel",
+)
+class SimCLR(SelfSupervised):
+    """Two views of a cell attract each other, all other cells of the mini-batch repel :cite:p:`chen2020simclr`.
+
+    With a batch key, cells of other batches are left out of the comparison (``within_batch="mask"``): otherwise the
+    cheapest way to tell cells apart is to recognise their batch.
+    """
+
+    @dataclass(frozen=True)
+    class Config(TrainedConfig):
+        """Configuration of SimCLR."""
+
+        temperature: float = field(default=0.5, metadata={"above": 0})
+        """Divides the cosines; lower pushes near cells apart harder."""
+        projector: tuple[int, ...] = (64, 64)
+        """Widths of the projection head."""
+
+    presets = {"paper": {"learning_rate": 1e-4, "max_epochs": 200, "temperature": 0.5}}
+
+    def build_heads(self, width: int) -> None:
+        """The projection head."""
+        self.project = head((width, *self.config.projector), last_norm=True)
+
+    def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
+        """NT-Xent of the two projections."""
+        a, b = (self.project(self.represent(view)) for view in views)
+        return {"loss": nt_xent(a, b, self.config.temperature, views[0].group)}

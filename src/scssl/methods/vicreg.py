@@ -1,0 +1,54 @@
+"""VICReg."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from scssl._registry import METHODS
+from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.nn.heads import head
+from scssl.nn.losses import vicreg
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scssl.data.source import Batch
+
+
+@METHODS.register(
+    "vicreg",
+    title="VICReg",
+    family="redundancy",
+    reference="bardes2022vicreg",
+    summary="no negatives: views agree while every dimension keeps its spread and its independence",
+)
+class VICReg(SelfSupervised):
+    """Views agree while each dimension keeps its spread and its independence :cite:p:`bardes2022vicreg`."""
+
+    @dataclass(frozen=True)
+    class Config(TrainedConfig):
+        """Configuration of VICReg; the weights are those of scSSL-Bench :cite:p:`ovcharenko2025scssl`."""
+
+        invariance: float = field(default=5.0, metadata={"at_least": 0})
+        """Weight of the squared difference of the views."""
+        variance: float = field(default=5.0, metadata={"at_least": 0})
+        """Weight of the lack of spread."""
+        covariance: float = field(default=1.0, metadata={"at_least": 0})
+        """Weight of the covariances between dimensions."""
+        projector: tuple[int, ...] = (64, 256)
+        """Widths of the projection head: wide, because the terms act on its dimensions."""
+
+    presets = {"paper": {"learning_rate": 1e-4, "max_epochs": 200}}
+
+    def build_heads(self, width: int) -> None:
+        """The projection head."""
+        self.project = head((width, *self.config.projector))
+
+    def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
+        """The three terms on the two projections."""
+        a, b = (self.project(self.represent(view)).float() for view in views)
+        c = self.config
+        return vicreg(
+            a, b, invariance_weight=c.invariance, variance_weight=c.variance, covariance_weight=c.covariance
+        )

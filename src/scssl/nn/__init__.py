@@ -1,0 +1,1 @@
+"""Parts of networks: encoders, heads, losses. Plain torch, no AnnData."""

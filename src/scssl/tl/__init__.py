@@ -1,0 +1,40 @@
+"""Tools: train, embed, annotate, evaluate, benchmark, report."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scssl.tl._annotate import annotate
+    from scssl.tl._benchmark import benchmark
+    from scssl.tl._evaluate import evaluate
+    from scssl.tl._list import methods, metrics, tasks
+    from scssl.tl._report import report
+    from scssl.tl._train import embed, fit
+
+_HOME = {
+    "annotate": "_annotate",
+    "benchmark": "_benchmark",
+    "embed": "_train",
+    "evaluate": "_evaluate",
+    "fit": "_train",
+    "methods": "_list",
+    "metrics": "_list",
+    "report": "_report",
+    "tasks": "_list",
+}
+
+__all__ = ["annotate", "benchmark", "embed", "evaluate", "fit", "methods", "metrics", "report", "tasks"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch is imported by the functions that need it, not by looking at the module
+    if name not in _HOME:
+        msg = f"module 'scssl.tl' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"scssl.tl.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,66 @@
+"""What exists, without importing torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scssl._registry import METHODS, METRICS, TASKS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def methods(pattern: str = "*") -> pd.DataFrame:
+    """All methods, ours and those of installed plug-ins.
+
+    Parameters
+    ----------
+    pattern
+        Wildcard pattern for names, e.g. ``"sim*"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a method: title, family, reference, expected input, and when to choose it.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> "simclr" in ssl.tl.methods().index
+    True
+    """
+    return METHODS.table(pattern)
+
+
+def tasks() -> pd.DataFrame:
+    """All tasks.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a task: title, arguments it needs, what it asks of an embedding.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> "batch_correction" in ssl.tl.tasks().index
+    True
+    """
+    return TASKS.table()
+
+
+def metrics() -> pd.DataFrame:
+    """All metrics.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a metric: title, task, group, range, direction, reference.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> ssl.tl.metrics().loc["ilisi", "better"]
+    'higher'
+    """
+    return METRICS.table()

@@ -1,0 +1,230 @@
+"""``fit`` and ``embed``: slots, keys and logging around the models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scssl import _files, _keys, _settings
+from scssl._errors import InputError
+from scssl._registry import METHODS
+from scssl._validate import enforce
+from scssl._validate.names import key_added as check_key
+from scssl.data.open import opened
+from scssl.methods._fit import Request
+from scssl.methods._fit import fit as fit_model
+from scssl.methods._model import Model, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def fit(
+    data: AnnData | MuData | str | os.PathLike[str],
+    method: str = "simclr",
+    *,
+    layer: str | None = None,
+    batch_key: str | None = None,
+    modalities: Sequence[str] | None = None,
+    mask_by: str | None = _keys.HIGHLY_VARIABLE,
+    views: Any = None,
+    within_batch: str | None = None,
+    key_added: str | None = None,
+    max_epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    precision: str = "auto",
+    resume: bool | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    preset: str = "default",
+    **config: Any,
+) -> Model:
+    """Train a method on the cells and write their embedding into ``obsm``.
+
+    Parameters
+    ----------
+    data
+        AnnData, MuData, or the path of an h5ad or h5mu file (read by blocks; nothing is written to it).
+    method
+        Name of a method, see :func:`scssl.tl.methods`.
+    layer
+        Layer to read; ``X`` by default. Most methods want log-normalised values, as :func:`scssl.pp.recipe` makes them.
+    batch_key
+        Column of ``obs`` that names the experimental batch of each cell. With it, trained methods compare cells within
+        their batch only (see `within_batch`).
+    modalities
+        Modalities of a MuData to use together; all by default.
+    mask_by
+        Boolean column of ``var`` that marks the genes to use; ``None`` uses all. If there is no column
+        ``highly_variable``, all genes are used.
+    views
+        Pipeline of views: a name (``"clear"``, ``"mask"``), or a list such as ``["mask:0.5", ssl.views.Gaussian()]``.
+    within_batch
+        ``"mask"``: cells of other batches are left out of each other's comparison (default of methods with negatives);
+        ``"sample"``: every mini-batch holds cells of one batch (default of the others); ``"off"``: all cells meet.
+    key_added
+        The embedding is written to ``obsm["X_<key_added>"]``; the name of the method by default.
+    max_epochs
+        Passes over the cells.
+    batch_size
+        Cells in a mini-batch.
+    seed
+        The same seed, data and versions give the same bits on CPU.
+    accelerator
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"gpu"``, ``"mps"``.
+    devices
+        Number of devices; more than one trains through Lightning Fabric.
+    precision
+        ``"fp32"``, ``"bf16"``, or ``"auto"``: fp32 by the fastest exact route of the processor.
+    resume
+        Continue from the checkpoint in `checkpoint_dir`, to the very bits of a run that was never stopped (on CPU).
+    checkpoint_dir
+        Folder for a checkpoint after every epoch.
+    progress
+        Show a progress bar; by default as ``settings.progress`` says.
+    preset
+        ``"default"``, or ``"paper"`` for the published hyper-parameters.
+    **config
+        Fields of the configuration of the method, e.g. ``temperature=0.2``, ``width=32``.
+
+    Returns
+    -------
+    Model
+        The trained model. Slots written:
+
+        - ``.obsm["X_<key>"]``: the embedding, float32 of shape ``(n_obs, width)``
+        - ``.uns["scssl"]["models"][key]``: method, configuration, seed, identity of the data, history
+
+    Raises
+    ------
+    InputError
+        If the data or an argument cannot be used. The object is as before.
+    KeyNotFoundError
+        If a method, column, layer or modality does not exist; the message lists those that do.
+    TrainingError
+        If a loss or gradient is not finite.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k(batches=3)
+    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> model = ssl.tl.fit(adata, method="simclr", batch_key="batch", max_epochs=2)
+    >>> adata.obsm["X_simclr"].shape
+    (700, 64)
+    """
+    METHODS.describe(method)
+    if resume and checkpoint_dir is None:
+        msg = "resume=True needs to know where the checkpoint is."
+        raise InputError(msg, code="needs_checkpoint_dir", parameter="checkpoint_dir", fix="Pass checkpoint_dir=.")
+    named = {"views": views, "max_epochs": max_epochs, "batch_size": batch_size}
+    request = Request(
+        method=method,
+        config={**config, **{name: value for name, value in named.items() if value is not None}},
+        preset=preset,
+        layer=layer,
+        batch_key=batch_key,
+        modalities=modalities,
+        mask_by=mask_by,
+        within_batch=within_batch,
+        seed=seed,
+        accelerator=_settings.settings.accelerator if accelerator == "auto" else accelerator,
+        devices=devices,
+        precision=precision,
+        checkpoint_dir=checkpoint_dir,
+        resume=bool(resume),
+        progress=progress,
+    )
+    if isinstance(data, str | os.PathLike):
+        with opened(Path(data)) as file:
+            return fit_model(file, request)
+    key = method if key_added is None else key_added
+    enforce(check_key(data, key))
+    model = fit_model(data, request)
+    embedding = model.embed(data, layer=layer)
+    _write(data, key, embedding)
+    _keys.shelf(data, _keys.MODELS)[key] = _record(model)
+    _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.MODELS}']['{key}']")
+    return model
+
+
+def embed(
+    data: AnnData | MuData,
+    model: Model | str | os.PathLike[str],
+    *,
+    layer: str | None = None,
+    key_added: str | None = None,
+    batch_size: int | None = None,
+) -> None:
+    """Embed any cells with a trained model; genes are aligned by name.
+
+    The embedding of a cell depends on this cell alone: not on the order, not on the batch size, not on other cells.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData: unseen cells, an unseen batch, genes in any order.
+    model
+        What :func:`fit` returned, or the folder of a saved model.
+    layer
+        Layer to read; by default the one the model was trained on.
+    key_added
+        The embedding is written to ``obsm["X_<key_added>"]``; the name of the method by default.
+    batch_size
+        Cells at a time; has no influence on the result.
+
+    Returns
+    -------
+    None
+        Slots written:
+
+        - ``.obsm["X_<key>"]``: the embedding, float32 of shape ``(n_obs, width)``
+        - ``.uns["scssl"]["embeddings"][key]``: method, seed, identity of the training data, coverage of the genes
+
+    Raises
+    ------
+    InputError
+        If fewer genes of the model are found than :func:`fit` can do without, or values are not what the model expects.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k()
+    >>> ssl.pp.recipe(adata)
+    >>> model = ssl.tl.fit(adata[:500].copy(), method="pca")
+    >>> query = adata[500:].copy()
+    >>> ssl.tl.embed(query, model)
+    >>> query.obsm["X_pca"].shape
+    (200, 50)
+    """
+    model = model if isinstance(model, Model) else load(model)
+    key = model.method if key_added is None else key_added
+    enforce(check_key(data, key))
+    embedding, found = model.embed_with_report(data, layer=layer, batch_size=batch_size)
+    _write(data, key, embedding)
+    coverage = {name: {"found": a.n_found, "of": a.n_model} for name, a in found.items()}
+    kept = ("method", "seed", "config", "config_id", "data_id", "version", "created")
+    _keys.shelf(data, _keys.EMBEDDINGS)[key] = {
+        **{name: model.record[name] for name in kept},
+        "coverage": _files.canonical(coverage),
+    }
+    _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.EMBEDDINGS}']['{key}']")
+
+
+def _write(data: Any, key: str, embedding: np.ndarray) -> None:
+    data.obsm[_keys.embedding(key)] = embedding
+
+
+def _record(model: Model) -> dict[str, Any]:
+    history = model.history.copy()
+    history.index = history.index.astype(str)  # h5ad and zarr keep text indices only
+    return {**model.record, "history": history}

@@ -1,0 +1,83 @@
+"""State of an unfinished run: one safetensors file, replaced atomically after every epoch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from scssl import _files
+from scssl._errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NAME = "checkpoint.safetensors"
+FORMAT = 1
+
+
+def path_in(folder: str | Path) -> Path:
+    """The checkpoint file of a folder."""
+    return Path(folder) / NAME
+
+
+def save(
+    folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run_id: str, history: list[dict[str, Any]]
+) -> None:
+    """Write weights, optimiser and history. Random states need not be kept: every draw is derived from the seed."""
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {f"module/{k}": v.contiguous() for k, v in module.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{i}/{k}": torch.as_tensor(v).clone() for k, v in state.items()}
+    note = {"format": FORMAT, "run_id": run_id, "history": history}
+    with _files.atomic(path_in(folder)) as temporary:
+        save_file(tensors, temporary, metadata={"scssl": json.dumps(note)})
+
+
+def restore(folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run_id: str) -> list[dict[str, Any]]:
+    """Load a checkpoint into `module` and `optimizer`; the history so far, empty if there is no checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, of a newer format, or of another run (method, configuration, data or seed).
+    """
+    path = path_in(folder)
+    if not path.exists():
+        return []
+    tensors, note = _read(path)
+    if note.get("run_id") != run_id:
+        msg = f"{path} belongs to another run: its method, configuration, seed or data differ from this call."
+        fix = "Repeat the call with the same arguments and data, or choose another checkpoint_dir."
+        raise CheckpointError(msg, code="other_run", parameter="checkpoint_dir", fix=fix)
+    module.load_state_dict(_below(tensors, "module/"))
+    current = optimizer.state_dict()
+    for key, value in _below(tensors, "optimizer/").items():
+        i, name = key.split("/")
+        current["state"].setdefault(int(i), {})[name] = value
+    optimizer.load_state_dict(current)
+    return note["history"]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            note = json.loads((file.metadata() or {}).get("scssl", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, ValueError) as error:
+        msg = f"{path} cannot be read ({error}): {path.stat().st_size} bytes."
+        fix = "Delete it to start the run again."
+        raise CheckpointError(msg, code="damaged_checkpoint", parameter="checkpoint_dir", fix=fix) from error
+    if note.get("format") != FORMAT:
+        msg = f"{path} has checkpoint format {note.get('format')}, this version reads {FORMAT}."
+        raise CheckpointError(msg, code="unknown_format", parameter="checkpoint_dir", fix="Update scssl.")
+    return tensors, note
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,91 @@
+"""The loop on several devices or nodes, inside Lightning Fabric. Imported only then: it costs seconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from scssl import _settings
+from scssl._errors import InputError
+from scssl.train.loop import Engine, Run, train
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from scssl.data.source import Source
+
+CLUSTER_VARIABLES = ("WORLD_SIZE", "SLURM_NTASKS")  # set by torchrun and srun: the processes exist already
+
+
+class FabricEngine(Engine):
+    """Each process takes its share of every mini-batch; gradients are averaged by DDP."""
+
+    def __init__(self, fabric: Any) -> None:
+        self.fabric = fabric
+        self.is_first = fabric.is_global_zero
+
+    def setup(self, module: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, torch.optim.Optimizer]:
+        """Wrap module and optimiser; the loss is what DDP sees as the forward pass."""
+        wrapped, wrapped_optimizer = self.fabric.setup(module, optimizer)
+        wrapped.mark_forward_method("loss")
+        return wrapped, wrapped_optimizer
+
+    def share(self, index: np.ndarray) -> np.ndarray:
+        """Every n-th cell of the mini-batch, n the number of processes."""
+        return index[self.fabric.global_rank :: self.fabric.world_size]
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients, averaged over the processes."""
+        self.fabric.backward(loss)
+
+
+def train_on_several(
+    module: Any, source: Source, run: Run, *, accelerator: str, devices: int | str
+) -> list[dict[str, Any]]:
+    """Train on several devices; the weights are loaded back into `module`.
+
+    Negatives and batch statistics are those of each process's share of the mini-batch, as usual with DDP.
+
+    Raises
+    ------
+    InputError
+        If the number of devices is not a number, or larger than a mini-batch allows.
+    """
+    if not isinstance(devices, int) or isinstance(devices, bool) or devices < 2:
+        msg = f"devices={devices!r} is not 'auto' or a number of devices."
+        raise InputError(msg, code="bad_devices", parameter="devices", fix="Pass for example devices=2.")
+    if run.sampler.batch_size < 2 * devices:
+        msg = f"devices={devices} leaves {run.sampler.batch_size} / {devices} cells of a mini-batch to each."
+        raise InputError(msg, code="bad_devices", parameter="devices", fix=f"Use batch_size >= {2 * devices}.")
+    from lightning.fabric import Fabric
+
+    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=_nodes(), strategy=_strategy())
+    if any(name in os.environ for name in CLUSTER_VARIABLES):
+        fabric.launch()
+        history, state = _work(fabric, module, source, run)
+    else:
+        history, state = fabric.launch(_work, module, source, run)
+    module.load_state_dict(state)
+    return history
+
+
+def _work(fabric: Any, module: Any, source: Source, run: Run) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """What each process does."""
+    here = replace(run, device=fabric.device)
+    with _settings.settings.override(progress=_settings.settings.progress if fabric.is_global_zero else False):
+        history = train(module, source, here, FabricEngine(fabric))
+    return history, {name: value.cpu() for name, value in module.state_dict().items()}
+
+
+def _strategy() -> str:
+    if any(name in os.environ for name in CLUSTER_VARIABLES):
+        return "ddp"
+    return "ddp_notebook" if hasattr(sys, "ps1") or "ipykernel" in sys.modules else "ddp_spawn"
+
+
+def _nodes() -> int:
+    return int(os.environ.get("SLURM_NNODES", "1"))

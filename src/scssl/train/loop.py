@@ -1,0 +1,187 @@
+"""The loop: epochs, views, steps, checkpoints. Plain torch; several devices go through :mod:`scssl.train.distributed`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scssl import _random, _settings
+from scssl._errors import TrainingError
+from scssl.train import checkpoint, monitor
+from scssl.train.device import precision, seeded
+from scssl.views.pipeline import augment
+
+if TYPE_CHECKING:
+    from scssl.data.source import Batch, Source
+    from scssl.train.sampler import Sampler
+    from scssl.views._base import View
+
+PROBE_CELLS = 512  # cells on which rank and spread of the embedding are watched
+
+
+class Trainable(Protocol):
+    """What the loop asks of a method: a module with an embedding and a loss over two views."""
+
+    def represent(self, batch: Batch) -> Tensor:
+        """Embedding of shape ``(cells, width)``."""
+
+    def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
+        """``loss`` to go down, and other terms to be watched."""
+
+    def after_step(self, progress: float) -> None:
+        """Called after every step with the share of the run that is done."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to train: everything the loop needs besides the module and the cells."""
+
+    method: str
+    seed: int
+    device: torch.device
+    views: tuple[View, ...]
+    sampler: Sampler
+    max_epochs: int
+    learning_rate: float
+    weight_decay: float
+    within_groups: bool = False
+    """Whether cells of different batches are left out of each other's comparison."""
+    patience: int | None = None
+    precision: str = "auto"
+    checkpoint_dir: Path | None = None
+    run_id: str = ""
+    resume: bool = False
+    progress: bool | None = None
+
+
+class Engine:
+    """One process, one device. :class:`scssl.train.distributed.FabricEngine` does the same for several."""
+
+    is_first = True
+
+    def setup(self, module: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, torch.optim.Optimizer]:
+        """Module and optimiser, ready for training."""
+        return module, optimizer
+
+    def share(self, index: np.ndarray) -> np.ndarray:
+        """The part of a mini-batch that is this process's."""
+        return index
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of the loss."""
+        loss.backward()
+
+
+def train(module: Any, source: Source, run: Run, engine: Engine | None = None) -> list[dict[str, Any]]:
+    """Train `module` in place.
+
+    Returns
+    -------
+    list of dict
+        The history: for every epoch the mean of each loss term, effective rank and spread of the embedding, seconds.
+
+    Raises
+    ------
+    TrainingError
+        If a loss or gradient is not finite; names method, epoch and step.
+    """
+    engine = engine or Engine()
+    module.to(run.device)
+    optimizer: torch.optim.Optimizer = torch.optim.Adam(
+        module.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay, fused=run.device.type in ("cpu", "cuda")
+    )
+    history: list[dict[str, Any]] = []
+    if run.resume and run.checkpoint_dir:
+        history = checkpoint.restore(run.checkpoint_dir, module, optimizer, run_id=run.run_id)
+    wrapped, wrapped_optimizer = engine.setup(module, optimizer)
+    patience = monitor.Patience(run.patience)
+    stop = any([patience.over(record["loss"]) for record in history])  # noqa: C419 - every epoch has to be told
+    epochs = range(len(history), run.max_epochs) if not stop else range(0)
+    bar = _settings.progress(epochs, description=run.method, show=run.progress if engine.is_first else False)
+    for epoch in bar:
+        record = _epoch(wrapped, wrapped_optimizer, source, run, epoch=epoch, engine=engine)
+        history.append(record | _probe(module, source, run))
+        bar.set_postfix(loss=f"{record['loss']:.3f}", rank=f"{history[-1]['effective_rank']:.1f}")
+        if run.checkpoint_dir and engine.is_first:
+            checkpoint.save(run.checkpoint_dir, module, optimizer, run_id=run.run_id, history=history)
+        if patience.over(record["loss"]):
+            break
+    module.eval()
+    return history
+
+
+def _epoch(
+    module: Any, optimizer: torch.optim.Optimizer, source: Source, run: Run, *, epoch: int, engine: Engine
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    sums: dict[str, float] = defaultdict(float)
+    order = run.sampler.epoch(run.seed, epoch)
+    module.train()
+    with seeded(_random.derive(run.seed, "layers", epoch), run.device), precision(run.precision, run.device):
+        for step, cells in enumerate(order):
+            index = engine.share(cells)
+            views = _two_views(source, index, run, epoch, step)
+            terms = module.loss(views)
+            monitor.check_finite(run.method, terms, epoch=epoch, step=step)
+            optimizer.zero_grad(set_to_none=True)
+            engine.backward(terms["loss"])
+            norm = torch.nn.utils.clip_grad_norm_(module.parameters(), math.inf)  # measures only: nothing is clipped
+            monitor.check_gradient(run.method, norm, epoch=epoch, step=step)
+            optimizer.step()
+            module.after_step((epoch + (step + 1) / len(order)) / run.max_epochs)
+            for name, value in terms.items():
+                sums[name] += float(value.detach()) * len(index)
+    cells_seen = sum(len(engine.share(cells)) for cells in order)
+    means = {name: total / cells_seen for name, total in sums.items()}
+    return {"epoch": epoch, **means, "seconds": time.perf_counter() - started}
+
+
+def _two_views(source: Source, index: np.ndarray, run: Run, epoch: int, step: int) -> tuple[Batch, Batch]:
+    """Two independent views of the same cells."""
+    batch = source.take(index, run.device)
+    if run.within_groups:
+        batch = replace(batch, group=batch.batch)
+    first, second = (
+        augment(batch, run.views, source, index, seed=run.seed, counters=(epoch, step, which)) for which in (0, 1)
+    )
+    return first, second
+
+
+def _probe(module: Any, source: Source, run: Run) -> dict[str, float]:
+    """Effective rank and spread of the embedding of some cells, as they are embedded later."""
+    index = np.unique(np.linspace(0, source.n_obs - 1, min(PROBE_CELLS, source.n_obs)).astype(int))
+    module.eval()
+    with torch.no_grad():
+        return monitor.spectrum(module.represent(source.take(index, run.device)))
+
+
+def embed(module: Any, source: Source, *, device: torch.device, batch_size: int) -> np.ndarray:
+    """Embedding of every cell in eval mode: float32 of shape ``(cells, width)``, C-contiguous.
+
+    Depends on each cell alone, neither on the order of the cells nor on the batch size.
+
+    Raises
+    ------
+    TrainingError
+        If the embedding is not finite.
+    """
+    module.to(device).eval()
+    parts = []
+    with torch.no_grad():
+        for start in range(0, source.n_obs, batch_size):
+            index = np.arange(start, min(start + batch_size, source.n_obs))
+            parts.append(module.represent(source.take(index, device)).float().cpu().numpy())
+    embedding = np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
+    bad = int((~np.isfinite(embedding)).any(axis=1).sum())
+    if bad:
+        msg = f"The embedding of {bad} of {source.n_obs} cells is not finite: the weights or the values are not."
+        raise TrainingError(msg, code="embedding_not_finite", parameter="model", fix="Check the data with ssl.pp.check.")
+    return embedding

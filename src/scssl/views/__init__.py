@@ -1,0 +1,9 @@
+"""Views: random changes of cells that keep what they are. Use them by name or as objects."""
+
+from __future__ import annotations
+
+from scssl.views._base import Context, View
+from scssl.views.corrupt import CrossOver, Gaussian, InnerSwap, Mask
+from scssl.views.pipeline import PIPELINES, describe, resolve
+
+__all__ = ["PIPELINES", "Context", "CrossOver", "Gaussian", "InnerSwap", "Mask", "View", "describe", "resolve"]

@@ -1,0 +1,108 @@
+"""What a view is: a random change of cells that keeps what they are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scssl._errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scssl._registry import ViewSpec
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a view may know about the cells it changes.
+
+    Parameters
+    ----------
+    index
+        Positions of the cells in the data set, shape ``(cells,)``.
+    values
+        Dense values of the cells at given positions: ``values(index) -> (len(index), genes)``.
+    n_obs
+        Number of cells in the data set.
+    """
+
+    index: np.ndarray
+    values: Callable[[np.ndarray], Tensor]
+    n_obs: int
+
+
+@dataclass(frozen=True)
+class View(ABC):
+    """A change that happens to each cell with probability `p`, decided by a coin for every cell and every view.
+
+    Subclasses implement :meth:`change` for the cells whose coin fell. The input is never written to.
+    """
+
+    spec: ClassVar[ViewSpec]
+    p: float = 0.5
+
+    def __call__(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
+        """Cells of shape ``(cells, genes)`` in, changed cells of the same shape out."""
+        chosen = torch.nonzero(torch.rand(len(x), generator=generator, device=x.device) < self.p).squeeze(1)
+        if not len(chosen):
+            return x
+        part = Context(context.index[chosen.cpu().numpy()], context.values, context.n_obs)
+        return x.index_copy(0, chosen, self.change(x[chosen], part, generator))
+
+    @abstractmethod
+    def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
+        """The changed cells; `x` is a copy that may be written to."""
+
+    def needs_genes(self) -> int:
+        """Smallest number of genes with which the view does anything."""
+        return 1
+
+    def describe(self) -> dict[str, Any]:
+        """Name and parameters as plain values."""
+        return {"view": self.spec.name, **asdict(self)}
+
+
+def check_share(view: str, name: str, value: float) -> None:
+    """Refuse a share or probability outside of [0, 1]."""
+    if not 0 <= value <= 1:
+        msg = f"{name}={value!r} of view {view!r} is not between 0 and 1."
+        raise InputError(msg, code="bad_view", parameter="views", fix=f"For example views=['{view}:0.2'].")
+
+
+def count_of(share: float, genes: int) -> int:
+    """Number of genes that a share of them is: rounded down, as in the published pipelines."""
+    return int(share * genes + 1e-9)  # 0.29 * 100 is 28.999...
+
+
+def choose(shape: tuple[int, int], k: int, generator: torch.Generator) -> Tensor:
+    """Pick exactly `k` of the genes of each cell at random: a boolean tensor of `shape`."""
+    keys = _sort_keys(shape, generator)
+    if keys.device.type == "cpu":
+        # NumPy's partition is vectorised: ten times faster than torch's kthvalue
+        bound = torch.from_numpy(np.partition(keys.numpy(), k - 1, axis=1)[:, k - 1 : k])
+    else:
+        bound = keys.kthvalue(k, dim=1, keepdim=True).values
+    chosen = keys <= bound
+    for row in torch.nonzero(chosen.sum(1) > k).flatten().tolist():  # two equal keys at the bound: once in a million
+        spare = torch.nonzero(keys[row] == bound[row]).flatten()[: int(chosen[row].sum()) - k]
+        chosen[row, spare] = False
+    return chosen
+
+
+def draw(shape: tuple[int, int], k: int, generator: torch.Generator) -> Tensor:
+    """`k` different genes of each cell in random order: positions of shape ``(cells, k)``."""
+    return _sort_keys(shape, generator).topk(k, dim=1).indices
+
+
+def _sort_keys(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Random 32-bit integers; one 64-bit draw gives two of them."""
+    cells, genes = shape
+    words = torch.empty((cells * genes + 1) // 2, dtype=torch.int64, device=generator.device)
+    words.random_(-(2**63), None, generator=generator)
+    return words.view(torch.int32)[: cells * genes].view(shape)

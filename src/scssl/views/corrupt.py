@@ -1,0 +1,135 @@
+"""Corruptions of single cells: mask, Gaussian noise, inner swap, crossover.
+
+The definitions are those of CLEAR :cite:p:`han2022clear` as scSSL-Bench :cite:p:`ovcharenko2025scssl` uses them, except
+that the inner swap is a true permutation. Shares of genes are exact counts, not probabilities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from scssl._registry import VIEWS
+from scssl.views._base import Context, View, check_share, choose, count_of, draw
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@VIEWS.register("mask", summary="sets a share of the genes to zero", reference="han2022clear")
+@dataclass(frozen=True)
+class Mask(View):
+    """Set a share of the genes of a cell to zero.
+
+    Parameters
+    ----------
+    fraction
+        Share of the genes.
+    p
+        Probability that a cell is changed.
+    """
+
+    fraction: float = 0.2
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_share("mask", "fraction", self.fraction)
+        check_share("mask", "p", self.p)
+
+    def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
+        """Zeros in exactly ``int(fraction * genes)`` places of each cell."""
+        k = count_of(self.fraction, x.shape[1])
+        return x.mul_(~choose(x.shape, k, generator)) if k else x
+
+
+@VIEWS.register("gaussian", summary="adds normal noise to a share of the genes", reference="han2022clear")
+@dataclass(frozen=True)
+class Gaussian(View):
+    """Add normal noise to a share of the genes of a cell; values may become negative.
+
+    Parameters
+    ----------
+    fraction
+        Share of the genes.
+    sigma
+        Standard deviation of the noise, in units of the input (log-normalised expression).
+    p
+        Probability that a cell is changed.
+    """
+
+    fraction: float = 0.8
+    sigma: float = 0.2
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_share("gaussian", "fraction", self.fraction)
+        check_share("gaussian", "p", self.p)
+
+    def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
+        """Noise in exactly ``int(fraction * genes)`` places of each cell."""
+        k = count_of(self.fraction, x.shape[1])
+        if not k:
+            return x
+        noise = torch.randn(x.shape, generator=generator, device=x.device).mul_(self.sigma)
+        return x.add_(noise.mul_(choose(x.shape, k, generator)))
+
+
+@VIEWS.register("inner_swap", summary="exchanges the values of pairs of genes", reference="han2022clear")
+@dataclass(frozen=True)
+class InnerSwap(View):
+    """Exchange the values of pairs of genes within a cell: a permutation, no value is lost or doubled.
+
+    Parameters
+    ----------
+    fraction
+        Share of the genes that take part: ``int(fraction * genes / 2)`` pairs of different genes.
+    p
+        Probability that a cell is changed.
+    """
+
+    fraction: float = 0.1
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_share("inner_swap", "fraction", self.fraction)
+        check_share("inner_swap", "p", self.p)
+
+    def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
+        """Values of the pairs exchanged."""
+        pairs = count_of(self.fraction / 2, x.shape[1])
+        if not pairs:
+            return x
+        genes = draw(x.shape, 2 * pairs, generator)
+        return x.scatter_(1, genes, x.gather(1, genes.roll(pairs, dims=1)))
+
+
+@VIEWS.register("crossover", summary="takes a share of the genes from another cell", reference="han2022clear")
+@dataclass(frozen=True)
+class CrossOver(View):
+    """Replace a share of the genes of a cell by those of one random cell of the data set.
+
+    Parameters
+    ----------
+    fraction
+        Share of the genes.
+    p
+        Probability that a cell is changed.
+    """
+
+    fraction: float = 0.25
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_share("crossover", "fraction", self.fraction)
+        check_share("crossover", "p", self.p)
+
+    def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
+        """Values of one other cell in exactly ``int(fraction * genes)`` places."""
+        k = count_of(self.fraction, x.shape[1])
+        if not k:
+            return x
+        partner = torch.randint(context.n_obs, (len(x),), generator=generator, device=x.device)
+        other = context.values(partner.cpu().numpy())
+        return x.lerp_(other, choose(x.shape, k, generator).to(x.dtype))

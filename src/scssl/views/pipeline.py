@@ -1,0 +1,101 @@
+"""Pipelines: views one after the other, by name or as a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from scssl import _random
+from scssl._errors import InputError
+from scssl._registry import VIEWS, listed, nearest, unknown
+from scssl.data.source import Batch
+from scssl.views._base import Context, View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from scssl.data.source import Source
+
+PIPELINES: dict[str, tuple[str, ...]] = {
+    # the four corruptions of CLEAR at the strength of scSSL-Bench; every default of theirs is that of the views
+    "clear": ("mask:0.2", "gaussian:0.8", "inner_swap:0.1", "crossover:0.25"),
+    "mask": ("mask:0.5",),
+    "none": (),
+}
+
+
+def resolve(views: Any) -> tuple[View, ...]:
+    """The views that a pipeline name, a list of names (``"mask:0.5"``), descriptions or views stands for.
+
+    Raises
+    ------
+    KeyNotFoundError
+        For a name that is neither a pipeline nor a view.
+    InputError
+        For a parameter that the view does not have, or a value out of range.
+    """
+    if isinstance(views, str) and views in PIPELINES:
+        views = PIPELINES[views]
+    if isinstance(views, str | View | Mapping):
+        views = (views,)
+    return tuple(_view(part) for part in views)
+
+
+def describe(views: Sequence[View]) -> list[dict[str, Any]]:
+    """Names and parameters of the views as plain values, which :func:`resolve` turns back into views."""
+    return [view.describe() for view in views]
+
+
+def _view(part: Any) -> View:
+    if isinstance(part, View):
+        return part
+    if isinstance(part, Mapping):
+        values = dict(part)
+        return _made(values.pop("view", ""), values)
+    if not isinstance(part, str):
+        msg = f"views holds {part!r} of type {type(part).__name__}, expected a name, a description or a view."
+        raise InputError(msg, code="bad_view", parameter="views", fix="For example views=['mask:0.5'].")
+    name, _, strength = part.partition(":")
+    return _made(name, {"fraction": _number(part, strength)} if strength else {})
+
+
+def _number(part: str, strength: str) -> float:
+    try:
+        return float(strength)
+    except ValueError:
+        msg = f"views holds {part!r}: {strength!r} is not a number."
+        raise InputError(msg, code="bad_view", parameter="views", fix="Write for example 'mask:0.5'.") from None
+
+
+def _made(name: str, values: dict[str, Any]) -> View:
+    if name not in VIEWS:
+        raise unknown("view", name, [*PIPELINES, *VIEWS.names()], parameter="views")
+    kind = VIEWS.get(name)
+    known = [f.name for f in fields(kind)]
+    for key in values:
+        if key not in known:
+            msg = f"View {name!r} has no parameter {key!r}. It has {listed(known)}."
+            raise InputError(msg, code="bad_view", parameter="views", fix=nearest(key, known))
+    return kind(**values)
+
+
+def augment(
+    batch: Batch, views: Sequence[View], source: Source, index: np.ndarray, *, seed: int, counters: tuple[int, ...]
+) -> Batch:
+    """One view of every cell of a batch, each modality changed on its own.
+
+    The stream of random numbers depends on the seed, the name of the modality and the counters (epoch, step, view) alone.
+    """
+    changed = {}
+    for name, x in batch.x.items():
+        generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"views/{name}", *counters))
+        context = Context(index, lambda i, name=name, device=x.device: source.rows(name, i, device), source.n_obs)
+        for view in views:
+            x = view(x, context, generator)
+        changed[name] = x
+    return batch.with_x(changed)
