@@ -96,9 +96,7 @@ def board(scores: pd.DataFrame, *, profile: str = statistics.CLEAN) -> Board:
     ranked = [order[i] for i in place]
     ranked = [x for x in ranked if not lines["control"][x]] + [x for x in CONTROLS if x in lines.index]
     lines, notes = _notes(lines.loc[ranked])
-    return Board(
-        lines, columns, mean.loc[ranked], sd.loc[ranked], status.loc[ranked], notes, _facts(rows), profile
-    )
+    return Board(lines, columns, mean.loc[ranked], sd.loc[ranked], status.loc[ranked], notes, _facts(rows), profile)
 
 
 def _labels(cells: pd.DataFrame) -> pd.Series:
@@ -115,8 +113,10 @@ def _labels(cells: pd.DataFrame) -> pd.Series:
 
 def _column_names(cells: pd.DataFrame) -> pd.Series:
     """Name of the metric, with its task where two tasks share it."""
-    tasks = cells.groupby("metric")["task"].transform("nunique") if len(cells) else cells["metric"]
-    return cells["metric"].mask(tasks.eq(1).eq(False), cells["task"] + "." + cells["metric"])
+    if cells.empty:
+        return cells["metric"]
+    tasks = cells.groupby("metric")["task"].transform("nunique")
+    return cells["metric"].where(tasks == 1, cells["task"] + "." + cells["metric"])
 
 
 def _columns(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -124,7 +124,7 @@ def _columns(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     table = cells.loc[cells["metric"] != "", ["column", "task", "group", "metric"]].drop_duplicates("column")
     about = rows.drop_duplicates(["task", "metric"]).set_index(["task", "metric"])[["better", "main"]]
     table = table.join(about, on=["task", "metric"]).fillna({"better": "higher"})
-    table["main"] = table["main"].eq(True) | table["metric"].eq(TOTAL)
+    table["main"] = table["main"].eq(other=True) | table["metric"].eq(TOTAL)
     table["title"] = [_title(metric, group) for metric, group in zip(table["metric"], table["group"], strict=True)]
     groups = [*dict.fromkeys([*GROUP_TITLES, *table["group"]])]
     table["place"] = table["group"].map(groups.index).astype(int)
@@ -166,7 +166,9 @@ def _line_note(cells: pd.DataFrame) -> str:
         what = "" if everything else ", ".join(part["metric"]) + " "
         few = part["n_seeds"].max() if status != _results.COLLAPSED else 0
         seeds = f" in {part['n_runs'].max() - few} of {part['n_runs'].max()} seeds" if few else ""
-        notes.append(f"{what}{_REASON[status]}{seeds}" + (f": {message}" if message and message not in _REASON[status] else ""))
+        notes.append(
+            f"{what}{_REASON[status]}{seeds}" + (f": {message}" if message and message not in _REASON[status] else "")
+        )
     return "; ".join(notes)
 
 

@@ -17,7 +17,7 @@ from scssl._errors import InputError
 from scssl._registry import listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 PROFILES = ("clean", "paper")
 CLEAN, PAPER = PROFILES
@@ -100,9 +100,7 @@ def _sentences(messages: Iterable[str]) -> str:
 def _one_line_per_control(rows: pd.DataFrame) -> pd.DataFrame:
     """Controls are one line each, however their embedding was called."""
     control = rows["method"].isin(CONTROLS)
-    return rows.assign(
-        key=rows["key"].mask(control, rows["method"]), config_id=rows["config_id"].mask(control, "")
-    )
+    return rows.assign(key=rows["key"].mask(control, rows["method"]), config_id=rows["config_id"].mask(control, ""))
 
 
 def _over_splits(rows: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +129,9 @@ def _complete(runs: pd.DataFrame) -> pd.DataFrame:
     if metrics.empty:
         return broken.reset_index(drop=True)
     full = planned.merge(scored, on=[*_RUN, *_COLUMN], how="left")
-    full = full[~full["method"].isin(CONTROLS) | full["status"].notna()]  # no control is planned: it comes with its task
+    full = full[
+        ~full["method"].isin(CONTROLS) | full["status"].notna()
+    ]  # no control is planned: it comes with its task
     absent = full["status"].isna()
     reasons = _reasons(broken)
     keys = zip(*(full.loc[absent, c] for c in (*_RUN, "task")), strict=True)
@@ -184,15 +184,14 @@ def _aggregates(runs: pd.DataFrame) -> list[pd.DataFrame]:
     parts = used.groupby([*place, "group"], sort=False).agg(
         value=("value", _strict_mean), status=("status", _worst), message=("message", _lacking(used))
     )
-    total = parts["value"].unstack("group")
-    total = sum(weight * total[group] for group, weight in WEIGHTS.items())
+    total = sum(weight * parts["value"].xs(group, level="group") for group, weight in WEIGHTS.items())
     whole = parts.groupby(place, sort=False).agg(status=("status", _worst), message=("message", _sentences))
     parts = parts.reset_index().rename(columns={"group": "metric"})
     whole = whole.assign(value=total.reindex(whole.index), metric=TOTAL).reset_index()
     return [frame.assign(group=TOTALS) for frame in (whole, parts)]
 
 
-def _lacking(used: pd.DataFrame):  # noqa: ANN202 - a pandas aggregation
+def _lacking(used: pd.DataFrame) -> Callable[[pd.Series], str]:
     """Says which metrics an average lacks."""
 
     def sentence(messages: pd.Series) -> str:
