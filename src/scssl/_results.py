@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,6 +104,40 @@ def stored(data: Any) -> pd.DataFrame:
     """The scores kept in ``uns["scssl"]["scores"]``, empty if there are none."""
     table = _keys.peek(data).get(_keys.SCORES)
     return frame([]) if table is None else conform(pd.DataFrame(table))
+
+
+def read(data: Any) -> pd.DataFrame:
+    """The scores of a scored object, of a frame, or of a CSV file.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they are no scores.
+    """
+    if isinstance(data, pd.DataFrame):
+        return conform(data)
+    if isinstance(data, (str, os.PathLike)):
+        return _read_csv(Path(data))
+    if not hasattr(data, "uns"):
+        msg = f"Scores are read from AnnData, MuData, a DataFrame or a CSV file, not from a {type(data).__name__}."
+        raise InputError(msg, code="bad_type", parameter="data", fix="Pass the object that tl.evaluate scored.")
+    if _keys.SCORES not in _keys.peek(data):
+        held = ", ".join(sorted(map(repr, _keys.peek(data)))) or "nothing"
+        msg = f"Nothing was scored with this object: uns['scssl'] holds {held}, no 'scores'."
+        raise InputError(msg, code="no_scores", parameter="data", fix="Call tl.evaluate or tl.benchmark first.")
+    return stored(data)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        msg = f"There is no file {str(path)!r} (looked in {path.absolute().parent})."
+        raise InputError(msg, code="file_not_found", parameter="data", fix="Pass the path of a CSV table of scores.")
+    try:
+        table = pd.read_csv(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        msg = f"{str(path)!r} cannot be read as a CSV table: {error}."
+        raise InputError(msg, code="bad_scores", parameter="data", fix="Pass a file that scores.to_csv wrote.") from error
+    return conform(table)
 
 
 def keep(data: Any, table: pd.DataFrame) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from scssl import _keys, _results
-from scssl._errors import InputError
-from scssl._registry import listed, unknown
+from scssl._registry import unknown
 from scssl.bench import statistics
 from scssl.bench.board import board
 
 if TYPE_CHECKING:
+    import os
+
     from anndata import AnnData
     from mudata import MuData
 
@@ -64,7 +63,7 @@ def scores(
     >>> ssl.get.scores(adata).groupby("metric")["value"].mean()  # doctest: +SKIP
     """
     statistics.check_profile(profile)
-    table = _table(data)
+    table = _results.read(data)
     if profile == statistics.PAPER:
         table = _scaled_rows(table)
     for column, wanted in (("method", method), ("task", task)):
@@ -113,7 +112,7 @@ def summary(
     """
     if statistic not in _STATISTICS:
         raise unknown(kind="statistic", name=statistic, known=list(_STATISTICS))
-    table = board(_table(data), profile=profile)
+    table = board(_results.read(data), profile=profile)
     if statistic == "text":
         numbers = _text(table.mean, table.sd)
         seconds = table.lines["seconds"].map(lambda s: "" if pd.isna(s) else f"{s:.1f}")
@@ -183,34 +182,6 @@ def models(data: AnnData | MuData) -> pd.DataFrame:
         plain = {name: value for name, value in record.items() if name != "history"}
         rows[key] = {**plain, "loss": float("nan") if losses is None or losses.empty else float(losses.iloc[-1])}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("key")
-
-
-def _table(data: Any) -> pd.DataFrame:
-    if isinstance(data, pd.DataFrame):
-        return _results.conform(data)
-    if isinstance(data, (str, os.PathLike)):
-        return _read(Path(data))
-    if not hasattr(data, "uns"):
-        msg = f"Scores were asked of a {type(data).__name__}; they are read from AnnData, MuData, a DataFrame or a CSV file."
-        raise InputError(msg, code="bad_type", parameter="data", fix="Pass the object that tl.evaluate scored.")
-    if _keys.SCORES not in _keys.peek(data):
-        held = listed(sorted(_keys.peek(data)))
-        msg = f"Nothing was scored with this object: uns['scssl'] holds {held}, but no 'scores'."
-        raise InputError(msg, code="no_scores", parameter="data", fix="Call ssl.tl.evaluate or ssl.tl.benchmark first.")
-    return _results.stored(data)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        msg = f"There is no file {str(path)!r} (looked in {path.absolute().parent})."
-        raise InputError(msg, code="file_not_found", parameter="data", fix="Pass the path of a CSV table of scores.")
-    try:
-        return _results.conform(pd.read_csv(path))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        msg = f"{str(path)!r} cannot be read as a CSV table: {error}."
-        raise InputError(
-            msg, code="bad_scores", parameter="data", fix="Pass a table written by scores.to_csv."
-        ) from error
 
 
 def _scaled_rows(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from scssl.bench.statistics import BATCH, BIO, CONTROLS, TOTAL, TOTALS
 
 GROUP_TITLES = {TOTALS: "Totals", BIO: "Biology kept", BATCH: "Batches mixed", "typing": "Cell typing"}
 _AGGREGATES = {TOTAL: "Total", BIO: "Biology", BATCH: "Mixing"}
-_REASON = {
+REASONS = {
     _results.FAILED: "failed",
     _results.TIMEOUT: "ran out of time",
     _results.COLLAPSED: "collapsed: all cells are (nearly) the same point",
@@ -154,7 +154,7 @@ def _line_status(cells: pd.DataFrame) -> str:
     status = set(cells["status"])
     if cells["mean"].notna().any():
         return _results.COLLAPSED if _results.COLLAPSED in status else _results.OK
-    return next((s for s in _REASON if s in status), statistics.MISSING)
+    return next((s for s in REASONS if s in status), statistics.MISSING)
 
 
 def _line_note(cells: pd.DataFrame) -> str:
@@ -167,7 +167,7 @@ def _line_note(cells: pd.DataFrame) -> str:
         few = part["n_seeds"].max() if status != _results.COLLAPSED else 0
         seeds = f" in {part['n_runs'].max() - few} of {part['n_runs'].max()} seeds" if few else ""
         notes.append(
-            f"{what}{_REASON[status]}{seeds}" + (f": {message}" if message and message not in _REASON[status] else "")
+            f"{what}{REASONS[status]}{seeds}" + (f": {message}" if message and message not in REASONS[status] else "")
         )
     return "; ".join(notes)
 
@@ -203,3 +203,9 @@ def _facts(rows: pd.DataFrame) -> dict[str, Any]:
         "devices": sorted(set(rows["device"]) - {""}),
         "created": rows["created"].max() if len(rows) else "",
     }
+
+
+def simulation(data: Any) -> str:
+    """What an object says about simulated values or batches, for the small print; empty if it says nothing."""
+    record = getattr(data, "uns", {}).get("scssl", {}).get("simulated", "")
+    return str(record)

@@ -1,0 +1,9 @@
+"""Figures of result rows, embeddings and training. Everything works on a CSV that is read back years later."""
+
+from __future__ import annotations
+
+from scssl.pl._benchmark import benchmark
+
+
+
+__all__ = ["benchmark", "embedding", "history"]
