@@ -84,7 +84,9 @@ def conform(table: pd.DataFrame) -> pd.DataFrame:
     missing = [c for c in ("method", "task", "metric", "value") if len(table) and c not in table]
     if unknown or missing:
         msg = f"This is not a table of scores: unknown columns {unknown}, missing columns {missing}."
-        raise InputError(msg, code="bad_scores", parameter="scores", fix="Pass what tl.evaluate or get.scores returned.")
+        raise InputError(
+            msg, code="bad_scores", parameter="scores", fix="Pass what tl.evaluate or get.scores returned."
+        )
     filled = {}
     for f in fields(Row):
         values = table[f.name] if f.name in table else pd.Series([f.default] * len(table), index=table.index)
@@ -136,7 +138,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         msg = f"{str(path)!r} cannot be read as a CSV table: {error}."
-        raise InputError(msg, code="bad_scores", parameter="data", fix="Pass a file that scores.to_csv wrote.") from error
+        raise InputError(
+            msg, code="bad_scores", parameter="data", fix="Pass a file that scores.to_csv wrote."
+        ) from error
     return conform(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -207,5 +208,10 @@ def _facts(rows: pd.DataFrame) -> dict[str, Any]:
 
 def simulation(data: Any) -> str:
     """What an object says about simulated values or batches, for the small print; empty if it says nothing."""
-    record = getattr(data, "uns", {}).get("scssl", {}).get("simulated", "")
-    return str(record)
+    text = getattr(data, "uns", {}).get("simulation", "")
+    if not text:
+        return ""
+    try:
+        return str(json.loads(text)["what"])
+    except (ValueError, TypeError, KeyError):
+        return str(text)  # written by somebody else: shown as it is

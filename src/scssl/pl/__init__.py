@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scssl.pl._benchmark import benchmark
-
-
+from scssl.pl._embedding import embedding
+from scssl.pl._training import history
 
 __all__ = ["benchmark", "embedding", "history"]

@@ -215,7 +215,11 @@ class Table:
         if column.group == TOTALS and column.name != TOTAL:
             color = OTHER_COLOR
         color = "#A9A9A9" if control else color
-        fill = {"facecolor": color, "edgecolor": color} if sound else {"facecolor": "white", "edgecolor": color, "hatch": "////"}
+        fill = (
+            {"facecolor": color, "edgecolor": color}
+            if sound
+            else {"facecolor": "white", "edgecolor": color, "hatch": "////"}
+        )
         length = TRACK * min(max(value, 0.0), 1.0)
         width = 0 if sound else 0.7 * self.scale
         self.ax.add_patch(Rectangle((left, y - 0.085), length, 0.17, linewidth=width, zorder=2, **fill))

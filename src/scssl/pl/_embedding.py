@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+
+from scssl import _keys, _random
+from scssl._errors import InputError
+from scssl._registry import unknown
+from scssl.bench.board import simulation
+from scssl.pl._style import CATEGORIES, INK, MUTED, RULE, SAVED_DPI, finish, style
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+_PANEL, _LEGEND, _TOP, _BOTTOM = 2.35, 2.1, 0.34, 0.26
+_NEIGHBORS = 15
+_MISSING = "#D9D9D9"
+_LEGEND_ROWS = 12
+
+
+def embedding(
+    data: AnnData | MuData,
+    use_rep: str | Sequence[str] | None = None,
+    *,
+    color: str | Sequence[str] | None = None,
+    cmap: str = "viridis",
+    seed: int = 0,
+    ax: Axes | None = None,
+    figsize: tuple[float, float] | None = None,
+    show: bool | None = None,
+    save: str | os.PathLike[str] | None = None,
+) -> Axes | None:
+    """Embeddings side by side as UMAPs: one column per embedding, one row per colour, each legend once.
+
+    The UMAPs :cite:p:`mcinnes2018umap` are computed for the figure with scanpy and are not stored. An embedding with two
+    dimensions is drawn as it is. Cells are drawn in random order, so that none of the batches hides the others.
+
+    Parameters
+    ----------
+    data
+        Object with embeddings in ``obsm``.
+    use_rep
+        Key or keys of ``obsm``, with or without ``X_``; by default all embeddings that scssl made.
+    color
+        Column or columns of ``obs``. Colours of categories are those in ``uns["<column>_colors"]`` if there are any.
+    cmap
+        Colour map of numeric columns.
+    seed
+        Seed of the UMAPs and of the drawing order.
+    ax
+        Axes to draw in, for one embedding and one colour.
+    figsize
+        Width and height of a new figure in inches.
+    show
+        Whether to show the figure; by default as scanpy was told.
+    save
+        Path, or a bare name below ``settings.figdir``.
+
+    Returns
+    -------
+    The axes of the first panel if ``show=False``, else ``None``; the other panels are in ``.figure.axes``.
+
+    Raises
+    ------
+    KeyNotFoundError
+        If an embedding or a column does not exist.
+    InputError
+        If there is nothing to draw, an embedding holds NaN, or `ax` is given for several panels.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k()
+    >>> ssl.pl.embedding(adata, "X_umap", color="cell_type", show=False)  # doctest: +SKIP
+    """
+    slots = [_slot(data, name) for name in _names(data, use_rep)]
+    columns = [color] if isinstance(color, str) else list(color or [])
+    values = {column: _column(data, column) for column in columns} or {"": None}
+    if ax is not None and len(slots) * len(values) != 1:
+        msg = f"ax was given for {len(slots)} embeddings and {len(values)} colours; one axes holds one panel."
+        raise InputError(msg, code="one_axes", parameter="ax", fix="Choose one of each, or leave ax out.")
+    points = {slot: _flat(data.obsm[slot], slot, seed) for slot in slots}
+    order = _random.generator(seed, "pl.embedding").permutation(data.n_obs)
+    with style():
+        grid, legends = ([[ax]], [None]) if ax is not None else _panels(len(values), slots, figsize)
+        for row, legend, (column, value) in zip(grid, legends, values.items(), strict=True):
+            paint = _Paint.of(value, data.uns.get(f"{column}_colors"), cmap)
+            for panel, slot in zip(row, slots, strict=True):
+                _scatter(panel, points[slot], paint.colors, order)
+            paint.explain(legend if legend is not None else row[-1], column, beside=legend is None)
+        for panel, slot in zip(grid[0], slots, strict=True):
+            panel.set_title(_keys.bare(slot), loc="left", weight="bold", fontsize=10)
+        _small_print(grid, data, slots)
+    return finish(grid[0][0], show=show, save=save)
+
+
+def _names(data: Any, use_rep: str | Sequence[str] | None) -> list[str]:
+    if use_rep is not None:
+        return [use_rep] if isinstance(use_rep, str) else list(use_rep)
+    records = _keys.peek(data)
+    ours = [*records.get(_keys.MODELS, {}), *records.get(_keys.EMBEDDINGS, {})]
+    names = [key for key in dict.fromkeys(ours) if _keys.embedding(key) in data.obsm]
+    if not names:
+        held = ", ".join(map(repr, data.obsm)) or "nothing"
+        msg = f"There is no embedding made by scssl in this object; obsm holds {held}."
+        raise InputError(msg, code="no_embedding", parameter="use_rep", fix="Pass use_rep=, or call ssl.tl.fit first.")
+    return names
+
+
+def _slot(data: Any, name: str) -> str:
+    for slot in (name, _keys.embedding(name)):
+        if slot in data.obsm:
+            return slot
+    raise unknown(kind="embedding", name=name, known=sorted(data.obsm), parameter="use_rep")
+
+
+def _column(data: Any, column: str) -> pd.Series:
+    """A column of ``obs``, of MuData also that of a modality."""
+    tables = [data.obs, *(part.obs.reindex(data.obs_names) for part in getattr(data, "mod", {}).values())]
+    for table in tables:
+        if column in table:
+            return table[column]
+    raise unknown(kind="column", name=column, known=sorted(set().union(*tables)), parameter="color")
+
+
+def _flat(values: Any, slot: str, seed: int) -> np.ndarray:
+    """Two dimensions: those that are there, or a UMAP."""
+    x = np.asarray(values, dtype=np.float32)
+    if not np.isfinite(x).all():
+        bad = int((~np.isfinite(x).all(axis=1)).sum())
+        msg = f"obsm[{slot!r}] holds NaN or infinite values in {bad:,} of {len(x):,} cells; it cannot be drawn."
+        raise InputError(msg, code="embedding_not_finite", parameter="use_rep", fix="Look at how it was made.")
+    if x.shape[1] == 2:
+        return x
+    if len(x) <= 3 or x.shape[1] < 2 or np.ptp(x, axis=0).max() == 0:
+        return np.pad(x, ((0, 0), (0, 2)))[:, :2]  # too little for a UMAP: a line or a point is the truth
+    return _umap(x, seed)
+
+
+def _umap(x: np.ndarray, seed: int) -> np.ndarray:
+    import anndata
+    import scanpy as sc
+
+    work = anndata.AnnData(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of umap and numba about themselves: nothing a user can act on
+        sc.pp.neighbors(work, use_rep="X", n_neighbors=min(_NEIGHBORS, len(x) - 1), random_state=seed)
+        sc.tl.umap(work, random_state=seed)
+    return work.obsm["X_umap"]
+
+
+class _Paint:
+    """Colours of the cells and what they mean."""
+
+    def __init__(self, colors: np.ndarray, meaning: dict[str, str] | mpl.cm.ScalarMappable | None) -> None:
+        self.colors, self.meaning = colors, meaning
+
+    @classmethod
+    def of(cls, values: pd.Series | None, palette: Any, cmap: str) -> _Paint:
+        if values is None:
+            return cls(np.array(["#8794A8"]), None)
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            numbers = values.to_numpy(dtype=float)
+            scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(np.nanmin(numbers), np.nanmax(numbers)), cmap)
+            colors = np.where(np.isnan(numbers)[:, None], mpl.colors.to_rgba(_MISSING), scale.to_rgba(numbers))
+            return cls(colors, scale)
+        return cls._categories(values.astype("category"), palette)
+
+    @classmethod
+    def _categories(cls, values: pd.Series, palette: Any) -> _Paint:
+        names = [str(c) for c in values.cat.categories]
+        chosen = list(palette) if palette is not None and len(palette) >= len(names) else _palette(len(names))
+        codes = values.cat.codes.to_numpy()
+        colors = np.array([*(mpl.colors.to_hex(c) for c in chosen[: len(names)]), _MISSING])[codes]
+        meaning = dict(zip(names, chosen, strict=False))
+        return cls(colors, {**meaning, "missing": _MISSING} if (codes < 0).any() else meaning)
+
+    def explain(self, ax: Axes, title: str, *, beside: bool) -> None:
+        """The legend or the colour bar: in an axes of its own, or beside the only panel."""
+        if isinstance(self.meaning, mpl.cm.ScalarMappable):
+            place = {"ax": ax} if beside else {"cax": ax.inset_axes((0.02, 0.15, 0.07, 0.7))}
+            bar = ax.figure.colorbar(self.meaning, **place)
+            bar.outline.set_visible(False)
+            bar.ax.set_title(title, fontsize=9, loc="left")
+        elif self.meaning:
+            marks = [_mark(color, name) for name, color in self.meaning.items()]
+            anchor = (1.02, 1.0) if beside else (0.0, 1.0)
+            columns = -(-len(marks) // _LEGEND_ROWS)
+            size = 8 if columns == 1 else 7
+            legend = ax.legend(
+                handles=marks, title=title, loc="upper left", bbox_to_anchor=anchor, frameon=False, fontsize=size,
+                ncols=columns, handletextpad=0.1, labelspacing=0.3, columnspacing=0.8, borderaxespad=0, alignment="left",
+            )  # fmt: skip
+            legend.get_title().set(fontsize=9, fontweight="bold")
+
+
+def _mark(color: Any, name: str) -> Line2D:
+    shown = name if len(name) <= 28 else f"{name[:27]}…"
+    return Line2D([], [], marker="o", linestyle="", color=color, markersize=5.5, label=shown)
+
+
+def _palette(n: int) -> list[Any]:
+    if n <= len(CATEGORIES):
+        return list(CATEGORIES[:n])
+    if n <= 20:
+        # dark and light of the same hue are far apart in the list, so that neighbours differ
+        pairs = mpl.colormaps["tab20"].colors
+        return [*CATEGORIES, *(c for i in (1, 0) for c in pairs[i::2])][:n]
+    return [mpl.colormaps["turbo"](i / (n - 1)) for i in range(n)]
+
+
+def _panels(
+    rows: int, slots: list[str], figsize: tuple[float, float] | None
+) -> tuple[list[list[Axes]], list[Axes | None]]:
+    """Square panels on a grid and one axes for a legend at the end of each row."""
+    columns = len(slots)
+    width, height = columns * _PANEL + _LEGEND, rows * _PANEL + _TOP + _BOTTOM
+    figure = plt.figure(figsize=figsize or (width, height))
+    grid = figure.add_gridspec(
+        rows, columns + 1, width_ratios=[*[_PANEL] * columns, _LEGEND], wspace=0.06, hspace=0.06,
+        left=0.06 / width, right=1, top=1 - _TOP / height, bottom=_BOTTOM / height,
+    )  # fmt: skip
+    panels = [[figure.add_subplot(grid[r, c]) for c in range(columns)] for r in range(rows)]
+    legends = [figure.add_subplot(grid[r, columns]) for r in range(rows)]
+    for legend in legends:
+        legend.set_axis_off()
+    return panels, [*legends]
+
+
+def _scatter(ax: Axes, points: np.ndarray, colors: np.ndarray, order: np.ndarray) -> None:
+    box = ax.get_window_extent()
+    inches = min(box.width, box.height) / ax.figure.dpi
+    size = np.clip(inches**2 * 2400 / max(len(points), 1), 0.3, 30)
+    drawn = colors[order] if len(colors) == len(points) else colors
+    # a raster keeps the file small and quick; text and axes stay vectors
+    ax.scatter(*points[order].T, s=size, c=drawn, linewidths=0, rasterized=len(points) > SAVED_DPI)
+    ax.margins(0.04)
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=RULE, linewidth=0.6)
+
+
+def _small_print(grid: list[list[Axes]], data: Any, slots: list[str]) -> None:
+    computed = "UMAP of each embedding" if any(data.obsm[s].shape[1] != 2 for s in slots) else ""
+    parts = (computed, f"{data.n_obs:,} cells", simulation(data))
+    grid[-1][0].annotate(
+        " · ".join(part for part in parts if part), (0, 0), (0, -5), xycoords="axes fraction",
+        textcoords="offset points", va="top", fontsize=7, color=MUTED if len(grid) else INK, annotation_clip=False,
+    )  # fmt: skip
