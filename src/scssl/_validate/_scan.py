@@ -1,0 +1,144 @@
+"""One pass over a matrix by blocks, whatever it is stored as: what there is to know about its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK_VALUES = 2**22  # values in memory at a time
+SAMPLE = 2**20  # values above zero that are looked at for fractions
+
+
+@dataclass
+class Scan:
+    """What was found; arrays have one entry a cell or a gene."""
+
+    used: np.ndarray
+    """Genes that will be used."""
+    cells: np.ndarray
+    """Cells with a value other than zero."""
+    cells_used: np.ndarray
+    """The same, in the genes that will be used."""
+    genes: np.ndarray
+    """Genes with a value other than zero."""
+    totals: np.ndarray
+    """Sum of each cell."""
+    low: float = 0.0
+    high: float = 0.0
+    n_nan: int = 0
+    n_bad: int = 0
+    first_bad: tuple[int, int] = (-1, -1)
+    n_negative: int = 0
+    first_negative: tuple[int, int] = (-1, -1)
+    identical: bool = False
+    seen: int = field(default=0, repr=False)
+    fractional: int = field(default=0, repr=False)
+
+    @property
+    def fractions(self) -> float:
+        """Share of the values other than zero that are not whole numbers."""
+        return self.fractional / self.seen if self.seen else 0.0
+
+
+def scan(stored: Any, used: np.ndarray) -> Scan:
+    """Look at every value once."""
+    n_obs, n_vars = stored.shape
+    found = Scan(used, *(np.zeros(n, dtype=bool) for n in (n_obs, n_obs, n_vars)), totals=np.zeros(n_obs))
+    for row, column, block in blocks(stored):
+        if hasattr(block, "tocsr"):
+            _sparse(found, block, row, column)
+        else:
+            _dense(found, block, row)
+    if n_obs > 1 and found.n_bad == 0 and np.ptp(found.totals) == 0 and found.cells.any():
+        found.identical = _identical(stored)
+    return found
+
+
+def blocks(stored: Any) -> Iterator[tuple[int, int, Any]]:
+    """``(first row, first column, block)``: rows together, or columns of a matrix stored by columns."""
+    by_column = getattr(stored, "format", "") == "csc"
+    if not hasattr(stored, "indptr") and getattr(stored, "format", "csr") not in ("csr", "csc"):
+        stored = stored.tocsr()  # COO, BSR, DIA cannot be sliced
+    n_major, n_minor = stored.shape[::-1] if by_column else stored.shape
+    step = max(1, BLOCK_VALUES // max(n_minor, 1))
+    for start in range(0, n_major, step):
+        part = stored[:, start : start + step] if by_column else stored[start : start + step]
+        if hasattr(part, "compute"):
+            part = part.compute()
+        yield (0, start, part) if by_column else (start, 0, part)
+
+
+def _sparse(found: Scan, block: Any, row: int, column: int) -> None:
+    major = np.repeat(np.arange(len(block.indptr) - 1, dtype=np.int64), np.diff(block.indptr))
+    rows, columns = (block.indices, major) if block.format == "csc" else (major, block.indices)
+    values = block.data
+    _extremes(found, values, lambda i: (int(rows[i]) + row, int(columns[i]) + column))
+    there = values != 0
+    if not there.all():
+        rows, columns, values = rows[there], columns[there], values[there]
+    cells, genes = (slice(first, first + n) for first, n in zip((row, column), block.shape, strict=True))
+    found.cells[cells][rows] = True
+    found.genes[genes][columns] = True
+    found.cells_used[cells][rows[found.used[genes][columns]]] = True
+    found.totals[cells] += np.bincount(rows, weights=values, minlength=block.shape[0])
+    _fractions(found, values)
+
+
+def _dense(found: Scan, block: Any, row: int) -> None:
+    block = np.asarray(block)
+    width = block.shape[1]
+    _extremes(found, block, lambda i: (int(i // width) + row, int(i % width)))
+    there = block != 0
+    cells = slice(row, row + len(block))
+    found.cells[cells] = there.any(axis=1)
+    found.cells_used[cells] = there[:, found.used].any(axis=1)
+    found.genes |= there.any(axis=0)
+    found.totals[cells] = block.sum(axis=1, dtype=np.float64)
+    if found.seen < SAMPLE:
+        _fractions(found, block[there])
+
+
+def _extremes(found: Scan, values: np.ndarray, where: Any) -> None:
+    """Range, values that are no numbers, negative values. NaN passes through min and max, so two passes do."""
+    if values.size == 0:
+        return
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if found.n_bad == 0:
+            found.first_bad = where(bad[0])
+        found.n_bad += len(bad)
+        found.n_nan += int(np.isnan(values).sum())
+        return
+    found.low, found.high = min(found.low, low), max(found.high, high)
+    if low < 0:
+        negative = np.flatnonzero(values < 0)
+        if found.n_negative == 0:
+            found.first_negative = where(negative[0])
+        found.n_negative += len(negative)
+
+
+def _fractions(found: Scan, values: np.ndarray) -> None:
+    """Count fractions among the first values; those of float matrices only."""
+    some = values[: max(SAMPLE - found.seen, 0)]
+    found.seen += len(some)
+    if some.dtype.kind == "f":
+        found.fractional += int((some != np.rint(some)).sum())
+
+
+def _identical(stored: Any) -> bool:
+    """Whether all cells equal the first one; asked only if their totals are equal."""
+    first = None
+    for _, _, part in blocks(stored):
+        block = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
+        if getattr(part, "format", "") == "csc":
+            first = None  # a block holds all cells of some genes
+        first = block[:1] if first is None else first
+        if not (block == first).all():
+            return False
+    return True

@@ -1,0 +1,142 @@
+"""Checks of parameters: names, types and ranges of a dataclass, seeds."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Literal, Union
+
+import numpy as np
+
+from scssl._registry import listed, nearest
+from scssl._validate._problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", type(None): "None"}
+_MANY = {int: "whole numbers", float: "numbers", str: "names"}
+_LIMITS = {
+    "above": ("greater than", lambda value, limit: value > limit),
+    "at_least": ("at least", lambda value, limit: value >= limit),
+    "below": ("less than", lambda value, limit: value < limit),
+    "at_most": ("at most", lambda value, limit: value <= limit),
+}
+
+
+def config(cls: type, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check `values` against the fields of a dataclass.
+
+    Parameters
+    ----------
+    cls
+        A dataclass. Ranges are declared by ``field(metadata={"above": 0, "below": 1})``, with the words ``above``,
+        ``at_least``, ``below``, ``at_most`` and ``choices``. Annotations must be importable at run time.
+    values
+        Names and values as a user gave them.
+
+    Yields
+    ------
+    Problem
+        Unknown names (with the nearest one and all of them), wrong types, values that are not finite or out of range.
+    """
+    known = {f.name: f for f in fields(cls)}
+    hints = typing.get_type_hints(cls)
+    for name, value in values.items():
+        if name not in known:
+            message = f"There is no parameter {name!r}. Known: {listed(sorted(known))}."
+            yield Problem("unknown_parameter", name, message, nearest(name, sorted(known)), missing=True)
+        elif not fits(value, hints[name]):
+            message = f"{name}={value!r} is of type {type(value).__name__}, expected {in_words(hints[name])}."
+            yield Problem("wrong_type", name, message, _type_fix(name, value))
+        else:
+            yield from _range(name, value, known[name].metadata)
+
+
+def seed(value: Any, *, parameter: str = "seed") -> Iterator[Problem]:
+    """A seed is a whole number of at least 0: it identifies a run, so it is never drawn for the user."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral) or value < 0:
+        message = f"{parameter}={value!r} is not a whole number of at least 0."
+        yield Problem("bad_seed", parameter, message, f"Pass e.g. {parameter}=0.")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value may stand where `hint` is annotated. An int may be a float, a list a tuple; a bool is no int."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(fits(value, option) for option in inner)
+    if origin is Literal:
+        return any(type(value) is type(option) and value == option for option in inner)
+    if hint is bool:
+        return isinstance(value, bool | np.bool_)
+    if hint in (int, float):
+        kind = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, kind) and not isinstance(value, bool | np.bool_)
+    if origin in (tuple, list, Sequence):
+        return _fits_items(value, origin, inner)
+    if origin is not None:
+        return isinstance(value, origin)
+    return value is None if hint in (None, type(None)) else isinstance(value, hint)
+
+
+def _fits_items(value: Any, origin: Any, inner: tuple[Any, ...]) -> bool:
+    if not isinstance(value, list | tuple):
+        return False
+    if origin is tuple and inner[-1:] != (Ellipsis,):
+        return len(value) == len(inner) and all(fits(v, t) for v, t in zip(value, inner, strict=True))
+    return all(fits(v, inner[0]) for v in value)
+
+
+def in_words(hint: Any) -> str:
+    """A type annotation as a phrase."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(in_words(option) for option in inner)
+    if origin is Literal:
+        return f"one of {listed(list(inner))}"
+    if origin in (tuple, list, Sequence):
+        if origin is tuple and inner[-1:] != (Ellipsis,):
+            return f"({', '.join(in_words(t) for t in inner)})"
+        return f"a {'list' if origin is list else 'tuple'} of {_MANY.get(inner[0], in_words(inner[0]))}"
+    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _type_fix(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        return f"Pass {name}={number:g}, without quotes."
+    return ""
+
+
+def _range(name: str, value: Any, limits: Mapping[str, Any]) -> Iterator[Problem]:
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if item is None:
+            continue
+        if isinstance(item, numbers.Real) and not math.isfinite(item):
+            yield Problem("not_finite", name, f"{name}={value!r} is not finite.", _limit_fix(name, limits))
+            return
+        for word, (phrase, holds) in _LIMITS.items():
+            if word in limits and not holds(item, limits[word]):
+                message = f"{name}={value!r} must be {phrase} {limits[word]:g}."
+                yield Problem("out_of_range", name, message, _limit_fix(name, limits))
+                return
+        if "choices" in limits and item not in limits["choices"]:
+            choices = [str(choice) for choice in limits["choices"]]
+            message = f"{name}={value!r} is not one of {listed(choices)}."
+            yield Problem("unknown_choice", name, message, nearest(item, choices))
+            return
+
+
+def _limit_fix(name: str, limits: Mapping[str, Any]) -> str:
+    """All limits of a parameter, so that the next try is in range."""
+    said = [f"{phrase} {limits[word]:g}" for word, (phrase, _) in _LIMITS.items() if word in limits]
+    return f"Pass {name} {' and '.join(said)}." if said else f"Pass a finite {name}."

@@ -1,0 +1,229 @@
+"""Checks of the values: what they are stored as, whether they are numbers, and on which scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scssl import _keys
+from scssl._registry import listed, nearest
+from scssl._validate._problem import ERROR, WARNING, Problem
+from scssl._validate._scan import Scan, scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+COUNTS, LOG1P = "counts", "log1p"
+HIGHEST_LOG = 16.0  # log1p of ten million is 16.1: logarithms of normalised counts stay below
+EXACT = 2.0**24  # whole numbers above this are not exact in float32
+_SHOWN = 5
+
+
+def matrix(adata: Any, *, layer: str | None = None, expects: str | None = None, genes: Any = None) -> Iterator[Problem]:
+    """Check the values of an AnnData; they are read by blocks and never made dense as a whole.
+
+    Parameters
+    ----------
+    adata
+        AnnData, in memory, backed or a view.
+    layer
+        The layer to check, ``X`` by default.
+    expects
+        ``"counts"``, ``"log1p"`` or ``None``: the scale that is needed.
+    genes
+        The genes that will be used: the name of a column of ``var``, a boolean mask, or ``None`` for all. As in
+        :func:`scssl.tl.fit`, a column ``highly_variable`` that does not exist means all. Genes that are zero in all
+        cells are told of only if this is given.
+    """
+    stored, problems = _stored(adata, layer)
+    yield from problems
+    if stored is None:
+        return
+    used, problems = _used(adata, genes)
+    yield from problems
+    if used is None or 0 in adata.shape:
+        return
+    name = _slot(layer)
+    parameter = "layer" if layer is not None else "data"
+    found = scan(stored, used)
+    yield from _numbers(adata, found, name, parameter)
+    if found.n_bad == 0:
+        yield from _scale(found, name, parameter, expects, adata)
+        yield from _empty(adata, found, name, parameter, expects)
+        if genes is not None:
+            yield from _silent(adata, found, parameter)
+
+
+def log_normalised(found: Scan) -> bool:
+    """Whether values look like logarithms: mostly fractions, none negative, none large."""
+    return found.fractions > 0.5 and found.low >= 0 and found.high < HIGHEST_LOG
+
+
+def _slot(layer: str | None) -> str:
+    return "X" if layer is None else f"layers[{layer!r}]"
+
+
+def _stored(adata: Any, layer: str | None) -> tuple[Any, list[Problem]]:
+    """The matrix as it is stored if it can be read at all, and what is wrong with the way it is stored."""
+    if getattr(adata, "isbacked", False) and not adata.file.is_open:
+        message = f"The object is backed by {str(adata.filename)!r}, and that file is closed."
+        fix = "Open it again: adata = anndata.read_h5ad(path, backed='r'), or load it before with adata.to_memory()."
+        return None, [Problem("closed_file", "data", message, fix)]
+    layers = [str(name) for name in adata.layers]
+    if layer is not None and layer not in layers:
+        message = f"layer={layer!r} does not exist; layers has {listed(layers)}."
+        return None, [Problem("unknown_layer", "layer", message, nearest(layer, layers), missing=True)]
+    stored = adata.X if layer is None else adata.layers[layer]
+    if stored is None:
+        fix = f"Pass layer={layers[0]!r}." if layers else "Set adata.X to the counts."
+        return None, [Problem("no_matrix", "layer", f"X is None; layers has {listed(layers)}.", fix)]
+    problems = list(_kind(stored, _slot(layer), "layer" if layer is not None else "data"))
+    return (None if any(p.severity == ERROR for p in problems) else stored), problems
+
+
+def _kind(stored: Any, name: str, parameter: str) -> Iterator[Problem]:
+    dtype = np.dtype(stored.dtype)
+    if isinstance(stored, np.ma.MaskedArray):
+        message = (
+            f"{name} is a masked array with {int(np.ma.count_masked(stored))} masked values; the mask would be lost."
+        )
+        yield Problem("masked_array", parameter, message, "Fill it first: adata.X = adata.X.filled(0).")
+    elif dtype.kind == "O":
+        message = f"{name} holds Python objects (dtype object), not numbers."
+        yield Problem("object_dtype", parameter, message, "adata.X = adata.X.astype('float32')")
+    elif dtype.kind not in "biuf":
+        message = f"{name} has dtype {dtype}, expected real numbers."
+        yield Problem("unsuitable_dtype", parameter, message, "adata.X = adata.X.real.astype('float32')")
+    elif dtype == np.float16:
+        message = f"{name} has dtype float16 (3 digits, at most 65504); it is computed with as float32."
+        yield Problem(
+            "float16", parameter, message, "Store it as float32 if precision was not lost on purpose.", WARNING
+        )
+
+
+def _used(adata: Any, genes: Any) -> tuple[np.ndarray | None, list[Problem]]:
+    """Boolean mask of the genes that will be used, and what is wrong with the column that says so."""
+    if genes is None:
+        return np.ones(adata.n_vars, dtype=bool), []
+    if not isinstance(genes, str):
+        mask = np.zeros(adata.n_vars, dtype=bool)
+        mask[np.asarray(genes)] = True
+        return mask, []
+    if genes == _keys.HIGHLY_VARIABLE and genes not in adata.var:
+        return np.ones(adata.n_vars, dtype=bool), []
+    known = [str(column) for column in adata.var.columns]
+    if genes not in known:
+        message = f"mask_by={genes!r} is not a column of var, which has {listed(known)}."
+        return None, [Problem("unknown_mask_by", "mask_by", message, nearest(genes, known), missing=True)]
+    column = adata.var[genes]
+    absent = int(column.isna().sum())
+    if absent or not set(column.unique()) <= {True, False}:
+        message = f"mask_by={genes!r} is a column of var with {absent} missing values and dtype {column.dtype}."
+        return None, [Problem("mask_not_boolean", "mask_by", message, "It must hold True and False only.")]
+    if not column.any():
+        message = f"mask_by={genes!r} marks none of the {adata.n_vars} genes."
+        return None, [Problem("mask_empty", "mask_by", message, "Run ssl.pp.recipe(adata), or pass mask_by=None.")]
+    return column.to_numpy().astype(bool), []
+
+
+def _numbers(adata: Any, found: Scan, name: str, parameter: str) -> Iterator[Problem]:
+    if found.n_bad == 0:
+        return
+    cell, gene = adata.obs_names[found.first_bad[0]], adata.var_names[found.first_bad[1]]
+    message = (
+        f"{name} holds {found.n_nan} missing (NaN) and {found.n_bad - found.n_nan} infinite values (first: cell {cell!r}, "
+        f"gene {gene!r})."
+    )
+    fix = "Look at the step that made them, e.g. a division by the total of empty cells; or drop those cells and genes."
+    yield Problem("not_finite_values", parameter, message, fix)
+
+
+def _scale(found: Scan, name: str, parameter: str, expects: str | None, adata: Any) -> Iterator[Problem]:
+    """Whether the values are on the scale that is needed."""
+    if not found.cells.any():
+        message = f"All {adata.n_obs} x {adata.n_vars} values of {name} are zero."
+        yield Problem("all_zero", parameter, message, _other_layer(adata, name))
+    elif expects is not None and found.n_negative:
+        cell, gene = adata.obs_names[found.first_negative[0]], adata.var_names[found.first_negative[1]]
+        message = (
+            f"{name} holds {found.n_negative} negative values, down to {found.low:.4g} (first: cell {cell!r}, gene {gene!r})."
+            " It looks scaled or corrected."
+        )
+        wanted = "counts" if expects == COUNTS else "log-normalised values"
+        yield Problem("negative_values", parameter, message, f"Pass {wanted}. {_other_layer(adata, name)}".strip())
+    elif expects == COUNTS:
+        yield from _not_counts(found, name, parameter, adata)
+    elif expects == LOG1P:
+        yield from _not_logged(found, name, parameter, adata)
+
+
+def _not_counts(found: Scan, name: str, parameter: str, adata: Any) -> Iterator[Problem]:
+    share = f"{found.fractions:.0%} of the values above zero are not whole numbers, the largest is {found.high:.4g}"
+    if log_normalised(found):
+        fix = _other_layer(adata, name) or "If there are no counts, use a method that takes log-normalised values."
+        yield Problem("looks_log_normalised", parameter, f"{name} looks log-normalised: {share}.", fix)
+    elif found.fractions > 0:
+        message = f"{name} is taken for counts, but {share}."
+        yield Problem(
+            "fractional_counts", parameter, message, "Corrected counts are fine, rounding is not needed.", WARNING
+        )
+    if found.high > EXACT:
+        message = f"{name} holds counts up to {found.high:.4g}; above 16,777,216 they are not exact in float32."
+        yield Problem("counts_not_exact", parameter, message, severity=WARNING)
+
+
+def _not_logged(found: Scan, name: str, parameter: str, adata: Any) -> Iterator[Problem]:
+    fix = "Run ssl.pp.recipe(adata) first, which keeps the counts in a layer and log-normalises."
+    if found.fractions == 0 and found.high > 1:
+        message = f"{name} looks like counts: whole numbers up to {found.high:.4g}. Log-normalised values are needed."
+        yield Problem("looks_like_counts", parameter, message, fix)
+    elif found.high > 2 * HIGHEST_LOG:
+        message = (
+            f"{name} holds values up to {found.high:.4g}, too large for logarithms: it looks normalised, not logged."
+        )
+        yield Problem("looks_not_logged", parameter, message, fix)
+
+
+def _other_layer(adata: Any, name: str) -> str:
+    """The line that reads counts from elsewhere, if there is such a layer."""
+    layers = [str(layer) for layer in adata.layers if _slot(str(layer)) != name]
+    chosen = next((layer for layer in (_keys.COUNTS_LAYER, "raw_counts", "raw") if layer in layers), "")
+    if chosen:
+        return f"Pass layer={chosen!r}."
+    return f"Pass layer= if one of the layers {listed(layers)} holds them." if layers else ""
+
+
+def _empty(adata: Any, found: Scan, name: str, parameter: str, expects: str | None) -> Iterator[Problem]:
+    if not found.cells.any():
+        return
+    empty, unused = ~found.cells, found.cells & ~found.cells_used
+    if empty.any():
+        message = f"{int(empty.sum())} of {adata.n_obs} cells have no value above zero in {name} ({_first(adata.obs_names, empty)})."
+        fix = "Drop them: sc.pp.filter_cells(adata, min_counts=1)."
+        yield Problem("empty_cells", parameter, message, fix, WARNING if expects is None else ERROR)
+    if unused.any():
+        message = (
+            f"{int(unused.sum())} of {adata.n_obs} cells have only zeros in the {int(found.used.sum())} selected genes "
+            f"({_first(adata.obs_names, unused)})."
+        )
+        yield Problem(
+            "cells_without_selected_genes", "mask_by", message, "Select more genes, or drop the cells.", WARNING
+        )
+    if found.identical:
+        message = f"All {adata.n_obs} cells have the same values in {name}: there is nothing to learn."
+        yield Problem("identical_cells", parameter, message, "Check how the object was made.")
+
+
+def _silent(adata: Any, found: Scan, parameter: str) -> Iterator[Problem]:
+    """Selected genes that no cell has. Not asked of cells to be embedded, where they are nothing unusual."""
+    silent = ~found.genes & found.used
+    if silent.any():
+        message = f"{int(silent.sum())} of {int(found.used.sum())} genes are zero in all cells ({_first(adata.var_names, silent)})."
+        yield Problem("empty_genes", parameter, message, "sc.pp.filter_genes(adata, min_cells=1) drops them.", WARNING)
+
+
+def _first(names: pd.Index, mask: np.ndarray) -> str:
+    return f"first: {listed([str(name) for name in names[np.flatnonzero(mask)[:_SHOWN]]])}"
