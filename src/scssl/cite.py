@@ -42,7 +42,8 @@ def cite(*names: str) -> str:
     """
     entries = bibliography()
     keys = [key for name in names for key in references(name)] if names else list(_ALWAYS)
-    return "\n\n".join(entries[key] for key in dict.fromkeys(keys))
+    # a plug-in may name a publication that only its own bibliography has
+    return "\n\n".join(entries.get(key, f"% {key}: not in the bibliography of scssl") for key in dict.fromkeys(keys))
 
 
 def references(name: str) -> list[str]:

@@ -32,7 +32,8 @@ class Board:
     Parameters
     ----------
     lines
-        Index: label of the method; columns ``method, family, control, status, note, n_seeds, n_runs, seconds``.
+        Index: label of the method; columns ``method, key, config_id, n_seeds, n_runs, control, family, status, note,
+        seconds, mark`` (number of its note).
         Best first, controls last.
     columns
         Index: name of the column; columns ``task, group, metric, title, better, main``. The first one decides the order.
@@ -141,7 +142,8 @@ def _title(metric: str, group: str) -> str:
 
 def _lines(rows: pd.DataFrame, cells: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     by_line = cells.groupby("line", sort=False)
-    lines = by_line.agg(method=("method", "first"), n_seeds=("n_seeds", "max"), n_runs=("n_runs", "max")).reindex(order)
+    lines = by_line[["method", "key", "config_id"]].first().reindex(order)
+    lines = lines.join(by_line[["n_seeds", "n_runs"]].max())
     lines["control"] = lines["method"].isin(CONTROLS)
     lines["family"] = [METHODS.describe(m).family if m in METHODS else "" for m in lines["method"]]
     lines["status"] = [_line_status(by_line.get_group(line)) for line in order]
