@@ -88,6 +88,8 @@ class TaskSpec:
     title: str
     needs: tuple[str, ...]
     """Arguments that the task cannot do without: ``batch_key``, ``label_key``, ``modality``."""
+    inductive: bool = False
+    """Whether models for it are trained without the cells that are scored."""
     summary: str = ""
     reference: str = ""
 

@@ -123,13 +123,13 @@ def _epoch(
 ) -> dict[str, Any]:
     started = time.perf_counter()
     sums: dict[str, float] = defaultdict(float)
+    cells_seen = 0
     order = run.sampler.epoch(run.seed, epoch)
     module.train()
     with seeded(_random.derive(run.seed, "layers", epoch), run.device), precision(run.precision, run.device):
         for step, cells in enumerate(order):
             index = engine.share(cells)
-            views = _two_views(source, index, run, epoch, step)
-            terms = module.loss(views)
+            terms = module.loss(_two_views(source, index, run, epoch, step))
             monitor.check_finite(run.method, terms, epoch=epoch, step=step)
             optimizer.zero_grad(set_to_none=True)
             engine.backward(terms["loss"])
@@ -139,7 +139,7 @@ def _epoch(
             module.after_step((epoch + (step + 1) / len(order)) / run.max_epochs)
             for name, value in terms.items():
                 sums[name] += float(value.detach()) * len(index)
-    cells_seen = sum(len(engine.share(cells)) for cells in order)
+            cells_seen += len(index)
     means = {name: total / cells_seen for name, total in sums.items()}
     return {"epoch": epoch, **means, "seconds": time.perf_counter() - started}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scssl._registry import ViewSpec
+
+
+TABLE_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -82,27 +86,41 @@ def count_of(share: float, genes: int) -> int:
 
 def choose(shape: tuple[int, int], k: int, generator: torch.Generator) -> Tensor:
     """Pick exactly `k` of the genes of each cell at random: a boolean tensor of `shape`."""
-    keys = _sort_keys(shape, generator)
+    keys = _windows("keys", shape, generator)
     if keys.device.type == "cpu":
         # NumPy's partition is vectorised: ten times faster than torch's kthvalue
-        bound = torch.from_numpy(np.partition(keys.numpy(), k - 1, axis=1)[:, k - 1 : k])
-    else:
-        bound = keys.kthvalue(k, dim=1, keepdim=True).values
-    chosen = keys <= bound
-    for row in torch.nonzero(chosen.sum(1) > k).flatten().tolist():  # two equal keys at the bound: once in a million
-        spare = torch.nonzero(keys[row] == bound[row]).flatten()[: int(chosen[row].sum()) - k]
-        chosen[row, spare] = False
-    return chosen
+        return keys <= torch.from_numpy(np.partition(keys.numpy(), k - 1, axis=1)[:, k - 1 : k])
+    return keys <= keys.kthvalue(k, dim=1, keepdim=True).values
 
 
 def draw(shape: tuple[int, int], k: int, generator: torch.Generator) -> Tensor:
-    """`k` different genes of each cell in random order: positions of shape ``(cells, k)``."""
-    return _sort_keys(shape, generator).topk(k, dim=1).indices
+    """`k` different genes of each cell: positions of shape ``(cells, k)``.
+
+    Which genes is independent between cells; their order is one random permutation for all cells of the call.
+    """
+    positions = torch.nonzero(choose(shape, k, generator))[:, 1].view(shape[0], k)
+    return positions[:, torch.randperm(k, generator=generator, device=positions.device)]
 
 
-def _sort_keys(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Random 32-bit integers; one 64-bit draw gives two of them."""
-    cells, genes = shape
-    words = torch.empty((cells * genes + 1) // 2, dtype=torch.int64, device=generator.device)
-    words.random_(-(2**63), None, generator=generator)
-    return words.view(torch.int32)[: cells * genes].view(shape)
+def normal(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Standard normal noise of `shape`."""
+    return _windows("normal", shape, generator)
+
+
+def _windows(kind: str, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Random numbers: for each cell a window of a fixed table at a random place.
+
+    One draw a cell instead of one a gene, which would cost more than the network does.
+    """
+    table = _table(kind, generator.device)
+    starts = torch.randint(len(table) - shape[1] + 1, (shape[0],), generator=generator, device=table.device)
+    return table.unfold(0, shape[1], 1)[starts]
+
+
+@cache
+def _table(kind: str, device: torch.device) -> Tensor:
+    """A million random numbers: all different (``keys``) or standard normal (``normal``)."""
+    generator = torch.Generator().manual_seed(0)
+    if kind == "keys":
+        return torch.randperm(TABLE_SIZE, generator=generator).to(device, torch.int32)
+    return torch.randn(TABLE_SIZE, generator=generator).to(device)

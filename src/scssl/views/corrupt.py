@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from scssl._registry import VIEWS
-from scssl.views._base import Context, View, check_share, choose, count_of, draw
+from scssl.views._base import Context, View, check_share, choose, count_of, draw, normal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +72,7 @@ class Gaussian(View):
         k = count_of(self.fraction, x.shape[1])
         if not k:
             return x
-        noise = torch.randn(x.shape, generator=generator, device=x.device).mul_(self.sigma)
+        noise = normal(x.shape, generator).mul_(self.sigma)
         return x.add_(noise.mul_(choose(x.shape, k, generator)))
 
 

@@ -1,0 +1,301 @@
+"""The command line: the functions of scssl on files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scssl import __version__
+from scssl._errors import InputError, ScsslError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+DEMO_METHODS = ("pca", "untrained", "simclr", "vicreg")
+DEMO_SEEDS = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments
+        Words of the command line; those of the process by default.
+
+    Returns
+    -------
+    int
+        0; 1 if the input cannot be used (the reason stands on standard error).
+    """
+    options = vars(_parser().parse_args(arguments))
+    command = options.pop("command")
+    try:
+        command(**options)
+    except ScsslError as error:
+        sys.stderr.write(f"scssl: {error}\n")
+        return 1
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        sys.stderr.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scssl", description="Self-supervised learning for single cells.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = _command(commands, _demo, "the main job on bundled real cells, or on your file: table, figures, report")
+    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
+    demo.add_argument("--data", type=Path, help="an h5ad file with counts; by default cells that scanpy ships")
+    demo.add_argument("--batch-key", default="batch", help="obs column with the batch")
+    demo.add_argument("--label-key", default="cell_type", help="obs column with the cell type")
+    demo.add_argument("--seeds", type=int, default=DEMO_SEEDS, help="repeats of every method")
+
+    listing = _command(commands, _list, "what exists")
+    listing.add_argument("kind", nargs="?", default="methods", choices=("methods", "tasks", "metrics", "datasets"))
+
+    check = _command(commands, _check, "all problems of a file at once")
+    _data(check)
+    check.add_argument("--method", help="check for this method")
+
+    fit = _command(commands, _fit, "train a method and write the embedding into the file's obsm")
+    _data(fit)
+    fit.add_argument("method", nargs="?", default="simclr")
+    fit.add_argument("--out", type=Path, required=True, help="h5ad file to write")
+    fit.add_argument("--model", type=Path, help="folder to save the model in")
+    fit.add_argument("--recipe", action="store_true", help="start from counts: normalise, log, choose genes first")
+    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--max-epochs", type=int)
+    fit.add_argument("--preset", default="default")
+    _settings(fit)
+
+    embed = _command(commands, _embed, "embed the cells of a file with a saved model")
+    _data(embed, keys=())
+    embed.add_argument("model", type=Path, help="folder of the model")
+    embed.add_argument("--out", type=Path, required=True, help="h5ad file to write")
+
+    evaluate = _command(commands, _evaluate, "score embeddings that are in the file's obsm")
+    _data(evaluate)
+    evaluate.add_argument("use_rep", nargs="+", help="obsm keys")
+    evaluate.add_argument("--out", type=Path, help="CSV file to write")
+
+    benchmark = _command(commands, _benchmark, "train and score methods on the cells of a file")
+    _data(benchmark)
+    benchmark.add_argument("--methods", nargs="+", default=list(DEMO_METHODS))
+    benchmark.add_argument("--seeds", type=int, default=1)
+    benchmark.add_argument("--out", type=Path, required=True, help="CSV file to write")
+
+    report = _command(commands, _report, "one HTML page out of a CSV of scores, or an h5ad file that holds scores")
+    report.add_argument("scores", type=Path)
+    report.add_argument("--out", type=Path, default=Path("report.html"))
+
+    cite = _command(commands, _cite, "BibTeX of methods, metrics, tasks, data sets")
+    cite.add_argument("names", nargs="+")
+    return parser
+
+
+def _command(commands: Any, function: Any, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(function.__name__.removeprefix("_"), help=text, description=f"{text.capitalize()}.")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _data(parser: argparse.ArgumentParser, keys: Sequence[str] = ("batch_key", "label_key")) -> None:
+    parser.add_argument("data", type=Path, help="h5ad file")
+    parser.add_argument("--layer", help="layer to read instead of X")
+    for key in keys:
+        parser.add_argument(f"--{key.replace('_', '-')}", help=f"obs column with the {key.removesuffix('_key')}")
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="config",
+        help="fields of the configuration, e.g. --set temperature=0.2 width=32",
+    )
+
+
+def _read(path: Path) -> AnnData:
+    import anndata
+
+    if not path.exists():
+        msg = f"There is no file {str(path)!r}."
+        raise InputError(msg, code="no_file", parameter="data")
+    try:
+        return anndata.read_h5ad(path)
+    except OSError as error:
+        msg = f"{str(path)!r} cannot be read as h5ad: {error}."
+        raise InputError(msg, code="damaged_file", parameter="data") from error
+
+
+def _save(adata: AnnData, path: Path) -> None:
+    from scssl import _files
+
+    with _files.atomic(path) as temporary:
+        adata.write_h5ad(temporary)
+    _say(f"wrote {path}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _config(pairs: Sequence[str]) -> dict[str, Any]:
+    """``["temperature=0.2"]`` as ``{"temperature": 0.2}``."""
+    import ast
+
+    values = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            msg = f"--set {pair!r} is not NAME=VALUE."
+            raise InputError(msg, code="bad_setting", parameter="set")
+        try:
+            values[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            values[name] = text
+    return values
+
+
+def _list(kind: str) -> None:
+    import scssl as ssl
+
+    table = ssl.datasets.table() if kind == "datasets" else getattr(ssl.tl, kind)()
+    columns = [c for c in ("title", "family", "task", "group", "n_obs", "summary") if c in table]
+    _say(table[columns].to_string())
+
+
+def _check(data: Path, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None) -> None:
+    import scssl as ssl
+
+    found = ssl.pp.check(_read(data), method=method, layer=layer, batch_key=batch_key, label_key=label_key)
+    for row in found.itertuples():
+        _say(f"{row.severity:8s} {row.code} ({row.parameter}): {row.message} {row.fix}")
+    _say(f"{(found['severity'] == 'error').sum()} errors, {(found['severity'] == 'warning').sum()} warnings")
+
+
+def _fit(  # noqa: PLR0913 - one parameter an option
+    data: Path,
+    method: str,
+    *,
+    out: Path,
+    model: Path | None,
+    recipe: bool,
+    layer: str | None,
+    batch_key: str | None,
+    label_key: str | None,
+    config: Sequence[str],
+    **options: Any,
+) -> None:
+    import scssl as ssl
+
+    adata = _read(data)
+    if recipe:
+        ssl.pp.recipe(adata, batch_key=batch_key, layer=layer)
+        layer = None
+    made = ssl.tl.fit(adata, method, layer=layer, batch_key=batch_key, **options, **_config(config))
+    if model is not None:
+        made.save(model, overwrite=True)
+        _say(f"wrote {model}")
+    _save(adata, out)
+
+
+def _embed(data: Path, model: Path, *, layer: str | None, out: Path) -> None:
+    import scssl as ssl
+
+    adata = _read(data)
+    ssl.tl.embed(adata, model, layer=layer)
+    _save(adata, out)
+
+
+def _write_scores(table: Any, out: Path) -> None:
+    from scssl import _files
+
+    _files.write_text(out, table.to_csv(index=False))
+    _say(f"wrote {out}")
+
+
+def _evaluate(
+    data: Path, use_rep: list[str], *, layer: str | None, batch_key: str | None, label_key: str | None, out: Path | None
+) -> None:
+    import scssl as ssl
+
+    table = ssl.tl.evaluate(_read(data), use_rep=use_rep, batch_key=batch_key, label_key=label_key)
+    _say(ssl.get.summary(table).to_string())
+    if out is not None:
+        _write_scores(table, out)
+
+
+def _benchmark(
+    data: Path,
+    *,
+    methods: list[str],
+    seeds: int,
+    layer: str | None,
+    batch_key: str | None,
+    label_key: str | None,
+    out: Path,
+) -> None:
+    import scssl as ssl
+
+    table = ssl.tl.benchmark(
+        _read(data), methods=methods, seeds=seeds, layer=layer, batch_key=batch_key, label_key=label_key
+    )
+    _say(ssl.get.summary(table).to_string())
+    _write_scores(table, out)
+
+
+def _report(scores: Path, out: Path) -> None:
+    import scssl as ssl
+
+    ssl.tl.report(_read(scores) if scores.suffix == ".h5ad" else ssl.get.scores(scores), out)
+    _say(f"wrote {out}")
+
+
+def _cite(names: list[str]) -> None:
+    import scssl as ssl
+
+    _say(ssl.cite(*names))
+
+
+def _demo(*, out: Path, data: Path | None, batch_key: str, label_key: str, seeds: int) -> None:
+    """The main job: recipe, benchmark, table, figures, report."""
+    import matplotlib as mpl
+
+    import scssl as ssl
+
+    mpl.use("agg")
+    adata = ssl.datasets.pbmc68k(batches=3) if data is None else _read(data)
+    name = "pbmc68k, 3 simulated batches" if data is None else data.stem
+    ssl.pp.recipe(adata, batch_key=batch_key)
+    table = ssl.tl.benchmark(
+        adata, methods=DEMO_METHODS, batch_key=batch_key, label_key=label_key, seeds=seeds, name=name
+    )
+    _write_scores(table, out / "scores.csv")
+    _say(ssl.get.summary(table).to_string())
+    ssl.pl.benchmark(adata, save=out / "benchmark.png", show=False)
+    with ssl.settings.override(verbosity="warning"):
+        for method in DEMO_METHODS:
+            ssl.tl.fit(adata, method, batch_key=batch_key)
+    ssl.pl.embedding(
+        adata,
+        use_rep=[f"X_{method}" for method in DEMO_METHODS],
+        color=[batch_key, label_key],
+        save=out / "umap.png",
+        show=False,
+    )
+    ssl.tl.report(adata, out / "report.html")
+    for file in ("benchmark.png", "umap.png", "report.html"):
+        _say(f"wrote {out / file}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""What every method has to do, run over the registry: a method that lands without keeping this does not merge."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import anndata as ad
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import scssl as ssl
+from scssl._registry import METHODS
+
+ALL = METHODS.names()
+TRAINED = [name for name in ALL if METHODS.describe(name).trains]
+N, GENES = 90, 60
+
+
+def quick(name: str) -> dict:
+    return {"max_epochs": 2, "batch_size": 32} if METHODS.describe(name).trains else {}
+
+
+@pytest.fixture(scope="module")
+def cells() -> ad.AnnData:
+    adata = ssl.datasets.synthetic(n_obs=N, n_vars=GENES, n_types=3, n_batches=2, seed=0)
+    ssl.pp.recipe(adata)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def trained(cells):
+    """A model of every method, trained once."""
+    models = {}
+    for name in ALL:
+        adata = cells.copy()
+        models[name] = SimpleNamespace(model=ssl.tl.fit(adata, name, batch_key="batch", **quick(name)), adata=adata)
+    return models
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_writes_what_it_declares(name, trained, cells, unchanged):
+    made = trained[name].adata
+    embedding = made.obsm[f"X_{name}"]
+    assert embedding.dtype == np.float32
+    assert embedding.flags.c_contiguous
+    assert embedding.shape == (N, trained[name].model.n_dims)
+    assert np.isfinite(embedding).all()
+    record = made.uns["scssl"]["models"][name]
+    assert record["method"] == name
+    assert record["n_obs"] == N
+    assert record["seed"] == 0
+    rest = made.copy()
+    del rest.obsm[f"X_{name}"]
+    del rest.uns["scssl"]["models"]
+    reference = cells.copy()
+    with unchanged(rest) as check:
+        check.against(reference)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_loss_falls(name, cells):
+    adata = cells.copy()
+    model = ssl.tl.fit(adata, name, batch_key="batch", max_epochs=20, batch_size=45)
+    loss = model.history["loss"]
+    assert loss.tail(4).mean() < loss.head(4).mean()
+    assert set(model.history) >= {"epoch", "loss", "effective_rank", "spread", "seconds"}
+    assert not model.record["collapsed"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_same_seed_same_bits(name, trained, cells):
+    again = ssl.tl.fit(cells.copy(), name, batch_key="batch", **quick(name))
+    np.testing.assert_array_equal(again.embed(cells), trained[name].model.embed(cells))
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if METHODS.describe(n).family != "baseline"])
+def test_other_seed_other_bits(name, trained, cells):
+    other = ssl.tl.fit(cells.copy(), name, batch_key="batch", seed=1, **quick(name))
+    assert not np.array_equal(other.embed(cells), trained[name].model.embed(cells))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_embedding_of_a_cell_depends_on_this_cell_alone(name, trained, cells):
+    model = trained[name].model
+    whole = model.embed(cells)
+    order = np.random.default_rng(0).permutation(N)
+    np.testing.assert_allclose(model.embed(cells[order].copy()), whole[order], atol=1e-6)
+    np.testing.assert_allclose(model.embed(cells[:7].copy()), whole[:7], atol=1e-6)
+    for batch_size in (1, 7, 256):
+        np.testing.assert_allclose(model.embed(cells, batch_size=batch_size), whole, atol=1e-6)
+    np.testing.assert_array_equal(model.embed(cells), whole)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_order_of_genes_and_extra_genes_do_not_matter(name, trained, cells):
+    model = trained[name].model
+    order = np.random.default_rng(0).permutation(GENES)
+    wider = ad.concat([cells[:, order].copy(), ssl_noise_genes()], axis=1, merge="first")
+    np.testing.assert_allclose(model.embed(cells[:, order].copy()), model.embed(cells), atol=1e-6)
+    np.testing.assert_allclose(model.embed(wider), model.embed(cells), atol=1e-6)
+
+
+def ssl_noise_genes() -> ad.AnnData:
+    extra = ad.AnnData(sp.csr_matrix(np.random.default_rng(1).random((N, 5)).astype(np.float32)))
+    extra.var_names = [f"extra{i}" for i in range(5)]
+    extra.obs_names = [f"cell{i}" for i in range(N)]
+    return extra
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_kinds_of_matrix_do_not_matter(name, trained, cells, tmp_path):
+    model, expected = trained[name].model, trained[name].model.embed(cells)
+    dense = cells.X.toarray()
+    kinds = {
+        "csc": sp.csc_matrix(cells.X),
+        "csr_array": sp.csr_array(cells.X),
+        "dense": dense,
+        "float64": dense.astype(np.float64),
+        "fortran": np.asfortranarray(dense),
+    }
+    for kind, matrix in kinds.items():
+        adata = cells.copy()
+        adata.X = matrix
+        np.testing.assert_allclose(model.embed(adata), expected, atol=1e-5, err_msg=kind)
+    locked = cells.copy()
+    locked.X = dense.copy()
+    locked.X.flags.writeable = False
+    np.testing.assert_allclose(model.embed(locked), expected, atol=1e-5)
+    np.testing.assert_allclose(model.embed(cells[:, :]), expected, atol=1e-6)
+    path = tmp_path / "cells.h5ad"
+    cells.write_h5ad(path)
+    backed = ad.read_h5ad(path, backed="r")
+    np.testing.assert_allclose(model.embed(backed), expected, atol=1e-6)
+    backed.file.close()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_trains_the_same_from_any_matrix(name, trained, cells, tmp_path):
+    expected = trained[name].model.embed(cells)
+    for kind in ("dense", "csc", "view", "backed"):
+        adata = cells.copy()
+        if kind == "dense":
+            adata.X = adata.X.toarray()
+        if kind == "csc":
+            adata.X = sp.csc_matrix(adata.X)
+        if kind == "view":
+            adata = ad.concat([adata, adata[:3].copy()], index_unique="-", merge="first")[:N]
+            adata.obs_names = cells.obs_names
+        if kind == "backed":
+            adata.write_h5ad(tmp_path / f"{name}.h5ad")
+            adata = ad.read_h5ad(tmp_path / f"{name}.h5ad", backed="r")
+        model = ssl.tl.fit(adata, name, batch_key="batch", key_added="other", **quick(name))
+        np.testing.assert_allclose(model.embed(cells), expected, atol=1e-5, err_msg=kind)
+        np.testing.assert_allclose(adata.obsm["X_other"], expected, atol=1e-5, err_msg=kind)
+        if kind == "backed":
+            adata.file.close()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_labels_are_never_seen(name, trained, cells):
+    adata = cells.copy()
+    adata.obs["cell_type"] = np.random.default_rng(0).permutation(adata.obs["cell_type"].astype(str))
+    model = ssl.tl.fit(adata, name, batch_key="batch", **quick(name))
+    np.testing.assert_array_equal(model.embed(cells), trained[name].model.embed(cells))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_names_of_batches_do_not_matter(name, trained, cells):
+    adata = cells.copy()
+    adata.obs["batch"] = adata.obs["batch"].astype(str).map(lambda b: {"batch1": "zebra", "batch2": "ape"}.get(b, b))
+    model = ssl.tl.fit(adata, name, batch_key="batch", within_batch="mask" if METHODS.describe(name).negatives else None)
+    assert model.n_dims == trained[name].model.n_dims
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
+def test_survives_a_file(name, suffix, trained, tmp_path):
+    made = trained[name].adata
+    path = tmp_path / f"cells.{suffix}"
+    if suffix == "h5ad":
+        made.write_h5ad(path)
+        back = ad.read_h5ad(path)
+    else:
+        made.write_zarr(path)
+        back = ad.read_zarr(path)
+    np.testing.assert_array_equal(back.obsm[f"X_{name}"], made.obsm[f"X_{name}"])
+    record, kept = back.uns["scssl"]["models"][name], made.uns["scssl"]["models"][name]
+    assert record["config"] == kept["config"]
+    assert len(record["history"]) == len(kept["history"])
+
+
+def test_saved_models_embed_the_same_in_a_new_process(trained, cells, tmp_path):
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    for name in ALL:
+        trained[name].model.save(tmp_path / name)
+    code = (
+        "import sys, anndata as ad, numpy as np, scssl as ssl\n"
+        "folder, names = sys.argv[1], sys.argv[2:]\n"
+        "cells = ad.read_h5ad(f'{folder}/cells.h5ad')\n"
+        "np.savez(f'{folder}/out.npz', **{n: ssl.load(f'{folder}/{n}').embed(cells) for n in names})\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), *ALL], check=True, timeout=300)
+    out = np.load(tmp_path / "out.npz")
+    for name in ALL:
+        np.testing.assert_array_equal(out[name], trained[name].model.embed(cells), err_msg=name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_batch_and_no_batch(name, cells):
+    adata = cells.copy()
+    model = ssl.tl.fit(adata, name, **quick(name))
+    assert model.record["within_batch"] == "off"
+    assert np.isfinite(adata.obsm[f"X_{name}"]).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_muon_data_need_no_branch(name):
+    mdata = ssl.datasets.synthetic(n_obs=80, n_vars=40, n_types=3, n_batches=2, modalities=("rna", "prot"), seed=0)
+    ssl.pp.recipe(mdata)
+    model = ssl.tl.fit(mdata, name, batch_key="batch", **quick(name))
+    assert mdata.obsm[f"X_{name}"].shape == (80, model.n_dims)
+    assert set(model.features) == {"rna", "prot"}
+    np.testing.assert_allclose(model.embed(mdata[:9].copy()), model.embed(mdata)[:9], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_presets_can_be_configured(name):
+    kind = METHODS.get(name)
+    for preset in ("default", *kind.presets):
+        config = kind.configure(preset)
+        assert kind.configure(**dict.fromkeys(())) == kind.configure()
+        assert hash(config) == hash(kind.configure(preset))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_file_is_named_like_the_method(name):
+    entry = METHODS._entry(name)
+    if entry.origin == "scssl":
+        assert entry.module == f"scssl.methods.{name}"

@@ -1,0 +1,223 @@
+"""The rules that keep the design: who may import whom, budgets, documentation, nothing unpickled, nothing printed."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import statistics
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import scssl
+
+ROOT = Path(scssl.__file__).parent
+REPO = Path(__file__).parents[1]
+FILES = sorted(p for p in ROOT.rglob("*.py"))
+
+LEVELS = {
+    "nn": 1, "metrics": 1, "data": 1, "datasets": 1,
+    "views": 2, "train": 2,
+    "methods": 3, "tasks": 3,
+    "bench": 4,
+    "pp": 5, "tl": 5, "pl": 5, "get": 5, "cite": 5,
+    "__init__": 6, "__main__": 6,
+}  # fmt: skip
+HEAVY = {"torch", "scanpy", "matplotlib", "jax", "scvi", "scib_metrics", "lightning", "muon", "umap", "numba"}
+NEVER = {  # at any place of the file, also inside functions
+    "metrics": {"torch", "anndata", "mudata"},
+    "datasets": {"torch"},
+    "nn": {"anndata", "mudata", "lightning"},
+    "tasks": {"torch", "anndata", "mudata"},
+    "pl": {"torch", "lightning"},
+}
+SIDEWAYS = {("pp", "tl"), ("pp", "pl"), ("tl", "pl"), ("tl", "pp"), ("pl", "tl"), ("pl", "pp"), ("methods", "tasks"),
+            ("tasks", "methods"), ("metrics", "nn"), ("metrics", "data"), ("datasets", "metrics"), ("nn", "data"),
+            ("pl", "methods"), ("get", "pl"), ("get", "tl"), ("get", "pp"), ("pl", "get"), ("tl", "get")}  # fmt: skip
+
+
+def room(path: Path) -> str:
+    top = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    return top
+
+
+def level(name: str) -> int:
+    return LEVELS.get(name, 0)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def typing_only(path: Path) -> set[int]:
+    """Lines below ``if TYPE_CHECKING``."""
+    lines: set[int] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            lines |= {n.lineno for n in ast.walk(node) if hasattr(n, "lineno")}
+    return lines
+
+
+def imports(path: Path) -> list[tuple[str, int, bool]]:
+    """(module, line, at the top) of every import that runs."""
+    top = {id(n) for n in tree(path).body}
+    skip = typing_only(path)
+    found = []
+    for node in ast.walk(tree(path)):
+        if getattr(node, "lineno", 0) in skip:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(a.name, node.lineno, id(node) in top) for a in node.names]
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found += [(f"{node.module}.{a.name}", node.lineno, id(node) in top) for a in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down(path):
+    here = room(path)
+    wrong = []
+    for module, line, _ in imports(path):
+        parts = module.split(".")
+        if parts[0] == "scssl" and len(parts) > 1:
+            there = parts[1]
+            same = there == here
+            up = level(there) > level(here)
+            if not same and (up or (here, there) in SIDEWAYS):
+                wrong.append(f"line {line}: {here} (level {level(here)}) imports {module}")
+        if parts[0] in NEVER.get(here, set()):
+            wrong.append(f"line {line}: {here} imports {parts[0]}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if level(room(p)) in (0, 5, 6)], ids=lambda p: str(p.relative_to(ROOT)))
+def test_light_rooms_import_heavy_libraries_late(path):
+    heavy = HEAVY - ({"matplotlib"} if room(path) == "pl" else set())
+    wrong = [f"line {line}: {m}" for m, line, top in imports(path) if top and m.split(".")[0] in heavy]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_budgets(path):
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= 400, f"{lines} lines"
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert length <= 80, f"{node.name} has {length} lines"
+            positional = [a for a in node.args.posonlyargs + node.args.args if a.arg not in ("self", "cls")]
+            assert len(positional) <= 5, f"{node.name} has {len(positional)} positional parameters"
+
+
+def test_functions_are_short():
+    lengths = []
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lengths.append(body[-1].end_lineno - body[0].lineno + 1 if body else 0)
+    assert statistics.median(lengths) <= 14
+    assert statistics.quantiles(lengths, n=10)[-1] <= 35
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_signature_is_annotated_and_public_things_are_documented(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef):
+            arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            bare = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
+            assert bare == [], f"{node.name}: {bare} without annotation"
+            assert node.returns is not None, f"{node.name} has no return annotation"
+    for node in tree(path).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+BANNED = {
+    "print": "use scssl._settings.info",
+    "eval": "no evaluation of text",
+    "exec": "no evaluation of text",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_is_printed_or_unpickled(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"\bimport (pickle|cloudpickle|dill)\b|joblib\.load|allow_pickle=True", text)
+    assert not re.search(r"torch\.load\((?!.*weights_only=True)", text)
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and room(path) != "__main__":
+            assert node.func.id not in BANNED, f"line {node.lineno}: {BANNED.get(node.func.id)}"
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno}: bare except"
+            assert not (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)), f"line {node.lineno}: swallowed"
+
+
+@pytest.mark.parametrize("name", [n for n in scssl.__all__ if n != "settings"])
+def test_public_names_resolve_and_are_documented(name):
+    thing = getattr(scssl, name)
+    assert inspect.getdoc(thing)
+    assert name in dir(scssl)
+
+
+def public_functions() -> list[str]:
+    found = []
+    for space in ("pp", "tl", "pl", "get", "datasets"):
+        module = importlib.import_module(f"scssl.{space}")
+        names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+        found += [f"{space}.{n}" for n in names]
+    return found
+
+
+@pytest.mark.parametrize("name", public_functions())
+def test_public_functions_keep_the_dialect(name):
+    space, _, attribute = name.partition(".")
+    thing = getattr(importlib.import_module(f"scssl.{space}"), attribute)
+    if not inspect.isfunction(thing):
+        pytest.skip(f"{name} is not a function")
+    doc = inspect.getdoc(thing)
+    assert doc
+    assert "Returns\n" in doc
+    assert "Examples\n" in doc, f"{name} shows no example"
+    parameters = inspect.signature(thing).parameters
+    for parameter in list(parameters.values())[2:]:
+        assert parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD), f"{parameter.name} is positional"
+    named = {p for p, v in parameters.items() if v.kind is not v.VAR_KEYWORD}
+    missing = {p for p in named if not re.search(rf"^\s*(\w+, )*{p}(, \w+)*\s*$", doc, re.MULTILINE)}
+    assert missing == set(), f"{name} does not document {missing}"
+
+
+def test_public_functions_stand_in_the_api_pages():
+    pages = "\n".join(p.read_text(encoding="utf-8") for p in (REPO / "docs" / "api").glob("*.md"))
+    missing = [name for name in public_functions() if name.split(".")[1] not in re.findall(r"\w+", pages)]
+    assert missing == []
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout.strip()
+
+
+def test_import_is_light():
+    loaded = run(
+        "import numpy, pandas, time; t = time.perf_counter()\n"
+        "import scssl, sys\n"
+        f"print([m for m in {sorted(HEAVY | {'anndata', 'sklearn'})!r} if m in sys.modules])"
+    )
+    assert loaded == "[]"
+
+
+def test_listing_does_not_import_torch():
+    loaded = run(
+        "import scssl as ssl, sys\n"
+        "n = len(ssl.tl.methods()), len(ssl.tl.metrics()), len(ssl.tl.tasks()), len(ssl.datasets.table())\n"
+        "print(all(n), 'torch' in sys.modules, 'jax' in sys.modules)"
+    )
+    assert loaded == "True False False"

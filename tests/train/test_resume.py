@@ -1,0 +1,187 @@
+"""A run that was killed and resumed equals one that was not, bit for bit."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import scssl as ssl
+from scssl._errors import CheckpointError, InputError, TrainingError
+from scssl.train import checkpoint
+
+RUN = """
+import sys, numpy as np, scssl as ssl, torch
+from scssl.train import loop
+torch.set_num_threads(1)
+folder, method, resume, slow = sys.argv[1], sys.argv[2], sys.argv[3] == "resume", sys.argv[4] == "slow"
+if slow:  # leave time to be killed between two steps
+    import time
+    step = loop._two_views
+    loop._two_views = lambda *a: (time.sleep(0.05), step(*a))[1]
+adata = ssl.datasets.synthetic(n_obs=200, n_vars=80, n_batches=2, seed=0)
+ssl.pp.recipe(adata)
+model = ssl.tl.fit(adata, method, batch_key="batch", max_epochs=8, batch_size=50, dropout=0.1,
+                   checkpoint_dir=f"{folder}/checkpoint", resume=resume, progress=False)
+np.save(f"{folder}/embedding.npy", adata.obsm["X_" + method])
+np.save(f"{folder}/loss.npy", model.history["loss"].to_numpy())
+"""
+
+
+def start(folder, method, *, resume="fresh", speed="fast"):
+    return subprocess.Popen([sys.executable, "-c", RUN, str(folder), method, resume, speed])
+
+
+@pytest.mark.parametrize("method", ["simclr", "vicreg"])
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, method):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    uninterrupted = start(whole, method)
+    victim = start(broken, method, speed="slow")
+    file = checkpoint.path_in(broken / "checkpoint")
+    deadline = time.monotonic() + 120
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)  # some steps into a later epoch
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    assert not (broken / "embedding.npy").exists()
+    assert start(broken, method, resume="resume").wait() == 0
+    assert uninterrupted.wait() == 0
+    for name in ("embedding.npy", "loss.npy"):
+        np.testing.assert_array_equal(np.load(broken / name), np.load(whole / name))
+
+
+@pytest.fixture
+def cells():
+    adata = ssl.datasets.synthetic(n_obs=120, n_vars=50, n_batches=2, seed=0)
+    ssl.pp.recipe(adata)
+    return adata
+
+
+def fit(adata, **options):
+    options = {"max_epochs": 2, "batch_size": 64, "batch_key": "batch"} | options
+    return ssl.tl.fit(adata, "simclr", **options)
+
+
+def test_a_longer_run_continues_a_shorter_one(cells, tmp_path):
+    fit(cells, checkpoint_dir=tmp_path)
+    longer = fit(cells, checkpoint_dir=tmp_path, resume=True, max_epochs=5)
+    np.testing.assert_array_equal(longer.embed(cells), fit(cells, max_epochs=5).embed(cells))
+    assert longer.history["epoch"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_finished_run_is_not_trained_again(cells, tmp_path):
+    first = fit(cells, checkpoint_dir=tmp_path)
+    again = fit(cells, checkpoint_dir=tmp_path, resume=True)
+    np.testing.assert_array_equal(again.embed(cells), first.embed(cells))
+    assert again.history["seconds"].tolist() == first.history["seconds"].tolist()
+
+
+def test_nothing_to_resume_starts_fresh(cells, tmp_path):
+    assert len(fit(cells, checkpoint_dir=tmp_path / "new", resume=True).history) == 2
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"temperature": 0.1}, {"within_batch": "off"}])
+def test_a_checkpoint_of_another_run_is_refused(cells, tmp_path, change):
+    fit(cells, checkpoint_dir=tmp_path)
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        fit(cells, checkpoint_dir=tmp_path, resume=True, **change)
+
+
+def test_other_data_are_refused(cells, tmp_path):
+    fit(cells, checkpoint_dir=tmp_path)
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        fit(cells[:100].copy(), checkpoint_dir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("part", [0, 8, 100, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_refused(cells, tmp_path, part):
+    fit(cells, checkpoint_dir=tmp_path)
+    file = checkpoint.path_in(tmp_path)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(part if part >= 1 or part == 0 else part * len(content))])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        fit(cells, checkpoint_dir=tmp_path, resume=True)
+
+
+def test_resume_needs_to_know_where(cells):
+    with pytest.raises(InputError, match="checkpoint_dir"):
+        fit(cells, resume=True)
+
+
+def test_ctrl_c_reaches_the_user_and_leaves_everything_as_it_was(cells, tmp_path, monkeypatch, unchanged):
+    from scssl.train import loop
+
+    handler = signal.getsignal(signal.SIGINT)
+    calls = []
+
+    def interrupt(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    original = loop._two_views
+    monkeypatch.setattr(loop, "_two_views", interrupt)
+    with unchanged(cells), pytest.raises(KeyboardInterrupt):
+        fit(cells, checkpoint_dir=tmp_path, max_epochs=50)
+    assert signal.getsignal(signal.SIGINT) is handler
+    monkeypatch.undo()
+    resumed = fit(cells, checkpoint_dir=tmp_path, max_epochs=3, resume=True)
+    np.testing.assert_array_equal(resumed.embed(cells), fit(cells, max_epochs=3).embed(cells))
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_not_a_number_stops_at_once_and_changes_nothing(cells, monkeypatch, what, unchanged):
+    import torch
+
+    from scssl.methods.simclr import SimCLR
+
+    original = SimCLR.loss
+    steps = []
+
+    def poisoned(self, views):
+        terms = original(self, views)
+        steps.append(1)
+        if len(steps) == 3:
+            bad = torch.tensor(float("nan")) if what == "loss" else (terms["loss"] * 0).sqrt() * 0
+            terms["loss"] = terms["loss"] + bad
+        return terms
+
+    monkeypatch.setattr(SimCLR, "loss", poisoned)
+    with unchanged(cells), pytest.raises(TrainingError, match=r"'simclr' stopped in epoch 1, step 0"):
+        fit(cells, max_epochs=9)
+    assert len(steps) == 3
+
+
+def test_early_stopping(cells):
+    model = fit(cells, max_epochs=200, patience=1, learning_rate=1e-7)
+    assert len(model.history) < 50
+
+
+def test_global_state_is_left_alone(cells):
+    import random
+    import warnings
+
+    import torch
+
+    def state():
+        return (
+            random.getstate(),
+            np.random.get_state()[1].tobytes(),  # noqa: NPY002 - the global generator is what is watched
+            torch.get_rng_state().numpy().tobytes(),
+            torch.get_num_threads(),
+            torch.get_float32_matmul_precision(),
+            torch.is_grad_enabled(),
+            list(warnings.filters),
+        )
+
+    before = state()
+    fit(cells, dropout=0.2)
+    assert state() == before
