@@ -59,9 +59,7 @@ def key_added(data: Any, value: Any, *, parameter: str = "key_added") -> Iterato
         message = f"{parameter}={value!r} would write obsm[{slot!r}], which belongs to other packages."
         yield Problem("key_reserved", parameter, message, f"Pass another name, e.g. {parameter}='my_{value}'.")
     elif slot in data.obsm and value not in _written(data):
-        message = f"obsm[{slot!r}] exists and was not written by scssl; {parameter}={value!r} would replace it."
-        fix = f"Pass another name, e.g. {parameter}='ssl_{value}', or remove it first: del adata.obsm[{slot!r}]."
-        yield Problem("key_exists", parameter, message, fix)
+        yield taken(f"obsm[{slot!r}]", value, parameter=parameter)
 
 
 def _written(data: Any) -> set[str]:
@@ -118,3 +116,10 @@ def _columns(frame: pd.DataFrame, slot: str, parameter: str) -> Iterator[Problem
         message = f"{slot} has a column '_index', a name that the file format of AnnData reserves."
         fix = f"Rename it: adata.{slot} = adata.{slot}.rename(columns={{'_index': 'index_'}})."
         yield Problem("reserved_column", parameter, message, fix)
+
+
+def taken(slot: str, value: str, *, parameter: str) -> Problem:
+    """The problem that a slot to be written holds something that scssl did not write."""
+    message = f"{slot} exists and was not written by scssl; {parameter}={value!r} would replace it."
+    fix = f"Pass another name, e.g. {parameter}='ssl_{value}', or remove it first: del adata.{slot}."
+    return Problem("key_exists", parameter, message, fix)

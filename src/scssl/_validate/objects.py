@@ -1,0 +1,60 @@
+"""Checks of the object as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scssl._registry import listed
+from scssl._validate._problem import WARNING, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
+    """The object is an AnnData or a MuData whose parts fit together."""
+    if not hasattr(data, "obs_names") or not hasattr(data, "obsm"):
+        kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
+        fix = "Wrap a matrix: anndata.AnnData(matrix, obs=..., var=...)."
+        yield Problem("not_anndata", parameter, f"{parameter} is a {kind}, expected AnnData or MuData.", fix)
+    elif hasattr(data, "mod"):
+        yield from _modalities(data, parameter)
+
+
+def _modalities(mdata: Any, parameter: str) -> Iterator[Problem]:
+    if not mdata.mod:
+        yield Problem("no_modalities", parameter, "The MuData holds no modality.", "Make it with mudata.MuData({...}).")
+        return
+    nested = [name for name, part in mdata.mod.items() if hasattr(part, "mod")]
+    if nested:
+        message = f"Modality {nested[0]!r} is a MuData itself; modalities must be AnnData."
+        yield Problem("nested_mudata", parameter, message, f"Pass mdata[{nested[0]!r}].")
+    if getattr(mdata, "axis", 0) != 0:
+        message = f"The MuData shares axis {mdata.axis}, expected 0: the same cells in several modalities."
+        yield Problem("wrong_axis", parameter, message, "Make it with mudata.MuData({...}, axis=0).")
+        return
+    stale = {name for name, part in mdata.mod.items() if not part.obs_names.isin(mdata.obs_names).all()}
+    if stale or (not nested and mdata.n_obs > sum(part.n_obs for part in mdata.mod.values())):
+        message = (
+            f"Cells of modalities {listed(sorted(stale) or list(mdata.mod))} were changed after the MuData was made."
+        )
+        yield Problem("stale_mudata", parameter, message, "Call mdata.update().")
+
+
+def overlap(mdata: Any, *, parameter: str = "data") -> Iterator[Problem]:
+    """What a user of several modalities should know: cells that lack one, features that cannot be told apart by name."""
+    for name, part in mdata.mod.items():
+        lacking = mdata.n_obs - part.n_obs
+        if part.n_obs == 0 or lacking == mdata.n_obs:
+            message = f"Modality {name!r} has none of the {mdata.n_obs} cells."
+            yield Problem("empty_modality", parameter, message, f"Leave it out: mdata.mod.pop({name!r}).")
+        elif lacking:
+            message = f"{lacking} of {mdata.n_obs} cells are not measured in modality {name!r}."
+            fix = "For methods that need every modality, keep the cells that have them: muon.pp.intersect_obs(mdata)."
+            yield Problem("cells_miss_modality", parameter, message, fix, WARNING)
+    names = [set(part.var_names) for part in mdata.mod.values()]
+    shared = sum(len(s) for s in names) - len(set().union(*names))
+    if shared:
+        message = f"{shared} features have the same name in several modalities of {listed(list(mdata.mod))}."
+        fix = "mdata.var_names_make_unique() puts the modality before them."
+        yield Problem("shared_feature_names", parameter, message, fix, WARNING)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from scssl import _keys
+from scssl._errors import KeyNotFoundError
+from scssl._registry import METHODS
+from scssl._validate import ERROR, Problem, columns, matrix, names, objects, sizes
+from scssl.data.columns import is_mudata
+from scssl.data.recipe import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+    from mudata import MuData
+
+COLUMNS = ["code", "severity", "parameter", "message", "fix"]
+
+
+def check(
+    data: AnnData | MuData,
+    *,
+    method: str | None = None,
+    layer: str | None = None,
+    batch_key: str | None = None,
+    label_key: str | None = None,
+) -> pd.DataFrame:
+    """Everything that is wrong with an object, at once; nothing is changed.
+
+    The checks are those that :func:`scssl.tl.fit` and the others make before they start. These stop at the first
+    error; here all of them are listed.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData; a backed one is read by blocks.
+    method
+        Name of the method that is to be used: the values are checked for the scale that it expects.
+    layer
+        Layer to check, ``X`` by default.
+    batch_key
+        Column of ``obs`` that names the batch of each cell.
+    label_key
+        Column of ``obs`` that names the type of each cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a problem, errors first: ``code``, ``severity`` (``error`` or ``warning``), ``parameter`` (the argument at
+        fault), ``message``, ``fix``. Empty if all is well.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k()
+    >>> list(ssl.pp.check(adata, method="simclr", batch_key="batch")["code"])
+    ['unknown_batch_key', 'looks_like_counts']
+    """
+    found = list(objects.container(data))
+    if not any(problem.severity == ERROR for problem in found):
+        found += _all(data, method=method, layer=layer, batch_key=batch_key, label_key=label_key)
+    found.sort(key=lambda problem: problem.severity != ERROR)
+    rows = [{name: asdict(problem)[name] for name in COLUMNS} for problem in found]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _all(
+    data: Any, *, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None
+) -> Iterator[Problem]:
+    expects = None
+    if method is not None:
+        try:
+            expects = METHODS.describe(method).input
+        except KeyNotFoundError as error:
+            yield Problem(error.code, "method", error.message, error.fix, missing=True)
+        else:
+            yield from names.key_added(data, method)
+    if batch_key is not None:
+        yield from columns.batch(data, batch_key)
+    if label_key is not None:
+        yield from columns.label(data, label_key, batch_key)
+    if is_mudata(data):
+        yield from objects.overlap(data)
+    parts = data.mod.items() if is_mudata(data) else [("", data)]
+    for name, part in parts:
+        of_rna = kind_of(name or _keys.DEFAULT_MODALITY) == "rna"
+        for problem in _part(part, layer, expects if of_rna else None):
+            yield replace(problem, message=f"Modality {name!r}: {problem.message}") if name else problem
+
+
+def _part(adata: Any, layer: str | None, expects: str | None) -> Iterator[Problem]:
+    yield from sizes.sizes(adata)
+    yield from names.names(adata)
+    yield from matrix.matrix(adata, layer=layer, expects=expects, genes=_keys.HIGHLY_VARIABLE)

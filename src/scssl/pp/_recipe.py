@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+import scssl
+from scssl import _keys, _results, _settings
+from scssl._errors import InputError, warn
+from scssl._registry import listed, nearest
+from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, names, objects, sizes
+from scssl.data import recipe as recipes
+from scssl.data.columns import column, is_mudata
+from scssl.data.matrix import csr, values
+from scssl.pp._reference import reference_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What was asked for."""
+
+    n_top_genes: int | None
+    flavor: str
+    target_sum: float | None
+    layer: str | None
+    batch_key: str | None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What will be written to one AnnData; made for all modalities before anything is written."""
+
+    counts: Any
+    x: Any
+    selected: np.ndarray
+    record: dict[str, Any]
+
+
+def recipe(
+    data: AnnData | MuData,
+    *,
+    batch_key: str | None = None,
+    n_top_genes: int | None = 2000,
+    flavor: str = "seurat",
+    target_sum: float | None = 1e4,
+    layer: str | None = None,
+    reference: str | Sequence[bool] | np.ndarray | pd.Series | None = None,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """From counts to what methods take: counts kept in a layer, values log-normalised, variable genes marked.
+
+    Parameters
+    ----------
+    data
+        AnnData with counts of RNA, or MuData whose modalities are called ``rna``, ``prot`` (``protein``, ``adt``) or
+        ``atac``. Modalities of other names are left as they are, with a warning.
+    batch_key
+        Column of ``obs``: genes are chosen that vary within most batches.
+    n_top_genes
+        Number of genes (and peaks) to mark; all of them if there are no more, or with ``None``. Ties may add a few.
+        Nothing is removed.
+    flavor
+        How genes are ranked: ``"seurat"``, ``"cell_ranger"``, ``"seurat_v3"``, as in
+        :func:`scanpy.pp.highly_variable_genes`.
+    target_sum
+        Total of every cell before the logarithm; ``None``: the median of the totals.
+    layer
+        Layer that holds the counts; ``X`` by default. Corrected counts with fractions are accepted with a warning.
+    reference
+        Cells on which genes are chosen (and the weights of ATAC peaks are taken): a boolean mask, or the name of a column
+        of ``obs`` that is boolean or was made by :func:`scssl.pp.split`. The other cells have no influence on the choice,
+        so that they can serve as a test. All cells by default.
+    copy
+        Return a changed copy and leave `data` as it is.
+
+    Returns
+    -------
+    AnnData, MuData or None
+        With ``copy=True`` the changed copy. Slots written, for a MuData in each modality:
+
+        - ``.layers["counts"]``: the counts
+        - ``.X``: log-normalised values, float32. RNA: natural log of 1 + counts scaled to `target_sum` per cell. Protein:
+          centred log ratio per cell :cite:p:`stoeckius2017simultaneous`. ATAC: logged TF-IDF :cite:p:`stuart2021single`
+        - ``.var["highly_variable"]``: boolean; variable genes :cite:p:`satija2015spatial`, most frequent peaks, all
+          proteins
+        - ``.uns["log1p"]``: for RNA, as scanpy writes it
+        - ``.uns["scssl"]["recipe"]``: what was done, as JSON text
+
+    Raises
+    ------
+    InputError
+        If there are no counts where they should be: the message says what the values look like and where to look. Also
+        for backed objects, whose file would have to be rewritten.
+    KeyNotFoundError
+        If a layer or column does not exist.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k(batches=3)
+    >>> ssl.pp.recipe(adata, batch_key="batch", n_top_genes=500)
+    >>> int(adata.var["highly_variable"].sum())
+    500
+    """
+    plan = _Plan(n_top_genes, flavor, target_sum, layer, batch_key)
+    enforce(problem for problem in (*_arguments(plan), *_object(data)) if problem.severity == ERROR)
+    known, parts = reference_mask(data, reference), _parts(data)
+    notes = enforce(_problems(data, parts, plan))
+    prepared = {name: _prepare(data, (name, part), plan, known) for name, part in parts.items()}
+    target = data.copy() if copy else data
+    _write(target, prepared, notes)
+    return target if copy else None
+
+
+def _arguments(plan: _Plan) -> Iterator[Problem]:
+    n, total = plan.n_top_genes, plan.target_sum
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
+        message = f"n_top_genes={n!r} is not a whole number of at least 1."
+        yield Problem("out_of_range", "n_top_genes", message, "Pass e.g. n_top_genes=2000, or None for all genes.")
+    number = isinstance(total, int | float | np.number) and not isinstance(total, bool)
+    if total is not None and not (number and 0 < total < np.inf):
+        message = f"target_sum={total!r} is not a number above 0."
+        yield Problem("out_of_range", "target_sum", message, "Pass e.g. target_sum=1e4.")
+    if plan.flavor not in recipes.FLAVORS:
+        message = f"flavor={plan.flavor!r} is not one of {listed(list(recipes.FLAVORS))}."
+        fix = nearest(plan.flavor, list(recipes.FLAVORS))
+        yield Problem("unknown_flavor", "flavor", message, fix)
+
+
+def _object(data: Any) -> Iterator[Problem]:
+    yield from objects.container(data)
+    if getattr(data, "isbacked", False):
+        message = f"The object is backed by the file {str(data.filename)!r}, whose matrix would have to be rewritten."
+        yield Problem("backed", "data", message, "Load it first: adata = adata.to_memory().")
+    if is_mudata(data):
+        if data.is_view:
+            message = "The MuData is a view of another one, which the recipe would have to change."
+            yield Problem("mudata_view", "data", message, "Copy it first: mdata = mdata.copy().")
+        other = [name for name in data.mod if not recipes.kind_of(name)]
+        known = "rna, prot (protein, adt), atac"
+        if len(other) == len(data.mod):
+            message = f"None of the modalities {listed(other)} is known by its name."
+            yield Problem("unknown_modality", "data", message, f"Name them {known}.")
+        elif other:
+            message = f"Modalities {listed(other)} are left as they are; the recipe knows {known}."
+            yield Problem("modality_left_alone", "data", message, severity=WARNING)
+
+
+def _parts(data: Any) -> dict[str, Any]:
+    """The AnnData of each modality with a known name; an AnnData is RNA."""
+    if not is_mudata(data):
+        return {_keys.DEFAULT_MODALITY: data}
+    return {name: part for name, part in data.mod.items() if recipes.kind_of(name)}
+
+
+def _problems(data: Any, parts: dict[str, Any], plan: _Plan) -> Iterator[Problem]:
+    """What is wrong with the values and columns; messages about a modality begin with its name."""
+    yield from _object(data)
+    for name, part in parts.items():
+        prefix = f"Modality {name!r}: " if is_mudata(data) else ""
+        for problem in _problems_of(part, recipes.kind_of(name), plan):
+            yield replace(problem, message=prefix + problem.message)
+    if plan.batch_key is not None:
+        yield from columns.batch(data, plan.batch_key)
+
+
+def _problems_of(adata: Any, kind: str, plan: _Plan) -> Iterator[Problem]:
+    yield from sizes.sizes(adata)
+    yield from names.names(adata)
+    for problem in matrix.matrix(adata, layer=plan.layer, expects=matrix.COUNTS):
+        if problem.code == "empty_cells" and kind != "rna":
+            yield replace(problem, severity=WARNING, fix="They stay zero.")
+        elif problem.code == "looks_log_normalised":
+            yield _no_counts(adata, problem, plan)
+        else:
+            yield problem
+    occupied = _keys.COUNTS_LAYER in adata.layers and plan.layer != _keys.COUNTS_LAYER
+    if occupied and not _equal(values(adata, plan.layer), adata.layers[_keys.COUNTS_LAYER]):
+        message = f"layers['counts'] exists and holds other values than {_place(plan)}; it would be replaced."
+        fix = "Pass layer='counts' to start from it, or remove it first: del adata.layers['counts']."
+        yield Problem("counts_layer_exists", "layer", message, fix)
+
+
+def _no_counts(adata: Any, problem: Problem, plan: _Plan) -> Problem:
+    """The one confusion that happens to everybody, in the words for where it happened."""
+    done = _keys.RECIPE in _keys.peek(adata)
+    again = f"{problem.message} The recipe starts from counts"
+    if _keys.COUNTS_LAYER in adata.layers and plan.layer != _keys.COUNTS_LAYER:
+        before = ", and it was run on this object before" if done else ""
+        fix = "Pass layer='counts' to run it on the counts that are kept there."
+        return replace(problem, code="recipe_was_run" if done else problem.code, message=f"{again}{before}.", fix=fix)
+    fix = (
+        "If the object has counts elsewhere, pass layer= (or adata = adata.raw.to_adata() if raw holds them). If not, skip "
+        "the recipe: ssl.tl.fit(adata, ...) takes log-normalised values as they are."
+    )
+    there = listed([str(name) for name in adata.layers])
+    return replace(problem, message=f"{again}, and {_place(plan)} holds none (layers: {there}).", fix=fix)
+
+
+def _place(plan: _Plan) -> str:
+    return "X" if plan.layer is None else f"layers[{plan.layer!r}]"
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return (sp.csr_matrix(a) != sp.csr_matrix(b)).nnz == 0
+
+
+def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | None) -> _Prepared:
+    """Compute everything for one modality; nothing is written."""
+    name, adata = named
+    counts = csr(adata, layer=plan.layer)
+    mask = None if known is None else known.reindex(adata.obs_names).to_numpy(dtype=bool)
+    if mask is not None and mask.sum() < 2:
+        msg = f"reference marks {int(mask.sum())} of the {adata.n_obs} cells of {name!r}; at least 2 are needed."
+        raise InputError(msg, code="no_reference", parameter="reference")
+    batch = None
+    if plan.batch_key is not None:
+        batch = column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names).astype(str).to_numpy()
+    kind = recipes.kind_of(name)
+    if kind == "rna":
+        x = recipes.normalize(counts, plan.target_sum)
+        ranked = counts if plan.flavor in recipes.COUNT_FLAVORS else x
+        selected = recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
+    elif kind == "protein":
+        x, selected = recipes.clr(counts), np.ones(adata.n_vars, dtype=bool)
+    else:
+        x = recipes.tf_idf(counts, reference=mask)
+        selected = recipes.most_frequent(counts, plan.n_top_genes, reference=mask)
+    stored = values(adata, plan.layer)
+    return _Prepared(
+        stored.copy(), x if sp.issparse(stored) else x.toarray(), selected, _record(kind, plan, mask, selected)
+    )
+
+
+def _record(kind: str, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "layer": plan.layer,
+        "target_sum": plan.target_sum if kind == "rna" else None,
+        "n_top_genes": plan.n_top_genes,
+        "n_selected": int(selected.sum()),
+        "flavor": plan.flavor if kind == "rna" else None,
+        "batch_key": plan.batch_key if kind == "rna" else None,
+        "n_reference": None if mask is None else int(mask.sum()),
+        "version": scssl.__version__,
+        "created": _results.now(),
+    }
+
+
+def _write(target: Any, prepared: dict[str, _Prepared], notes: list[str]) -> None:
+    for name, part in prepared.items():
+        adata = target.mod[name] if is_mudata(target) else target
+        was_view = adata.is_view
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # anndata's own word on views; ours follows
+            adata.layers[_keys.COUNTS_LAYER] = part.counts  # first: this makes a view an object of its own
+        adata.X = part.x
+        adata.var[_keys.HIGHLY_VARIABLE] = part.selected
+        if part.record["kind"] == "rna":
+            adata.uns["log1p"] = {"base": None}
+        _keys.store(adata)[_keys.RECIPE] = json.dumps({**part.record, "warnings": notes}, sort_keys=True)
+        if was_view:
+            warn("The object was a view; it is an object of its own now, the one it was taken from is as before.")
+    where = f" of {listed(list(prepared))}" if is_mudata(target) else ""
+    chosen = ", ".join(f"{int(part.selected.sum())} of {len(part.selected)}" for part in prepared.values())
+    _settings.wrote(".layers['counts']", ".X", f".var['highly_variable'] ({chosen} features){where}")
+    if is_mudata(target):
+        records = {name: part.record for name, part in prepared.items()}
+        _keys.store(target)[_keys.RECIPE] = json.dumps({**records, "warnings": notes}, sort_keys=True)
