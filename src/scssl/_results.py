@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OK, FAILED, NOT_APPLICABLE, TIMEOUT, COLLAPSED = STATUS = ("ok", "failed", "not_applicable", "timeout", "collapsed")
 RANDOM, ORACLE = "random", "oracle"
+MIN_RANGE = 0.1
 
 
 def now() -> str:
@@ -152,7 +153,11 @@ def keep(data: Any, table: pd.DataFrame) -> None:
 
 
 def scale(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill ``scaled`` from the random and the oracle control of the same data, task, split and metric."""
+    """Fill ``scaled`` from the random and the oracle control of the same data, task, split and metric.
+
+    It stays empty where the controls are closer than `MIN_RANGE`: noise mixes batches as well as the oracle does, and a
+    ratio of two small differences would rank methods by chance.
+    """
     place = ["data_id", "task", "split", "metric"]
     usable = table[table["status"].isin((OK, COLLAPSED))]
     low = usable[usable["method"] == RANDOM].groupby(place)["value"].mean()
@@ -160,5 +165,5 @@ def scale(table: pd.DataFrame) -> pd.DataFrame:
     index = pd.MultiIndex.from_frame(table[place])
     floor, span = low.reindex(index).to_numpy(), (high.reindex(index) - low.reindex(index)).to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.where(np.abs(span) > 1e-12, (table["value"].to_numpy() - floor) / span, np.nan)
+        scaled = np.where(np.abs(span) >= MIN_RANGE, (table["value"].to_numpy() - floor) / span, np.nan)
     return table.assign(scaled=scaled)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from scssl import _random
+from scssl._registry import METRICS, TaskSpec
+from scssl._results import COLLAPSED, FAILED, NOT_APPLICABLE, OK, RANDOM
+from scssl.metrics import Inputs, NotApplicable, collapsed, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scssl.tasks._cells import Cells
+
+CONTROL_WIDTH = 64
+"""Width of the controls, the same whatever is scored: rows of different calls share them."""
+PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number: a metric of a task on one split."""
+
+    metric: str
+    group: str
+    value: float = np.nan
+    split: str = ""
+    status: str = OK
+    message: str = ""
+    better: str = "higher"
+    main: bool = False
+    score_s: float = np.nan
+    """Seconds for this metric; work that metrics share (neighbours, distances) is counted with the first that uses it."""
+
+
+class Task(ABC):
+    """A question to an embedding. Subclasses say which controls bracket the answer and how it is scored.
+
+    A broken metric, embedding or split costs its own rows only: they say what happened, and nothing is raised.
+    """
+
+    spec: ClassVar[TaskSpec]
+
+    def lacks(self, cells: Cells) -> str:
+        """What the task cannot do without and these cells do not have, in words; empty if it can be run."""
+        held = {"batch_key": cells.batch, "label_key": cells.labels}
+        return " and ".join(need for need in self.spec.needs if held.get(need) is None)
+
+    def metrics(self, profile: str = "clean") -> list[str]:
+        """Names of the metrics that are computed unless told otherwise, group by group."""
+        chosen = [METRICS.describe(name) for name in METRICS]
+        chosen = [spec for spec in chosen if spec.task == self.spec.name and spec.default]
+        return [spec.name for spec in sorted(chosen, key=lambda spec: (spec.group, not spec.main, spec.name))]
+
+    def controls(self, cells: Cells, *, width: int = CONTROL_WIDTH, seed: int = 0) -> dict[str, np.ndarray]:
+        """Embeddings that bracket the scale: ``random`` noise, and an ``oracle`` made from the answers.
+
+        Parameters
+        ----------
+        cells
+            The cells to be scored.
+        width
+            Width of the controls (the oracle is at least as wide as there are labels).
+        seed
+            Seed of the noise; each cell has its own, whatever its position.
+        """
+        return {RANDOM: _random.noise(cells.keys, width, seed), **self.oracle(cells, width=width, seed=seed)}
+
+    @abstractmethod
+    def oracle(self, cells: Cells, *, width: int, seed: int) -> dict[str, np.ndarray]:
+        """The best that is possible under its name, or nothing if the answers are not known."""
+
+    @abstractmethod
+    def score_finite(
+        self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
+    ) -> list[Score]:
+        """Scores of an embedding that has the right shape and no NaN."""
+
+    def score(
+        self,
+        embedding: np.ndarray,
+        cells: Cells,
+        *,
+        seed: int = 0,
+        profile: str = "clean",
+        metrics: Sequence[str] | None = None,
+        split: str = "",
+    ) -> list[Score]:
+        """Score an embedding.
+
+        Parameters
+        ----------
+        embedding
+            Shape ``(n, width)``, rows in the order of `cells`.
+        cells
+            Labels, batches and the rest.
+        seed
+            Seed of whatever is drawn.
+        profile
+            ``"clean"``, or ``"paper"`` for the published protocol.
+        metrics
+            Names of metrics of this task; by default :meth:`metrics`.
+        split
+            Text that describes the split, if the caller knows more about it than the task (which cells were trained on).
+
+        Returns
+        -------
+        One :class:`Score` per metric and split.
+        """
+        names = self.metrics(profile) if metrics is None else list(metrics)
+        wrong = unusable(embedding, cells)
+        if wrong:
+            return [blank(name, FAILED, wrong, split) for name in names]
+        embedding = np.asarray(embedding)
+        found = self.score_finite(embedding, cells, seed=seed, profile=profile, metrics=names, split=split)
+        flag = collapsed(embedding)
+        return [mark(score, flag) for score in found] if flag else found
+
+
+def unusable(embedding: np.ndarray, cells: Cells) -> str:
+    """Why an embedding cannot be scored, or an empty string."""
+    embedding = np.asarray(embedding)
+    if embedding.ndim != 2 or embedding.shape[0] != len(cells) or embedding.shape[1] == 0:
+        return f"the embedding has shape {embedding.shape}, there are {len(cells)} cells"
+    if not np.issubdtype(embedding.dtype, np.number) or np.iscomplexobj(embedding):
+        return f"the embedding holds values of type {embedding.dtype}"
+    if len(cells) < 3:
+        return f"{len(cells)} cells are too few to be scored"
+    bad = ~np.isfinite(embedding).all(axis=1)
+    if bad.any():
+        return f"{int(bad.sum())} of {len(bad)} cells have NaN or inf in the embedding (first: {cells.names[bad][0]!r})"
+    return ""
+
+
+def blank(name: str, status: str, message: str, split: str = "") -> Score:
+    """The row of a metric that has no value."""
+    about = METRICS.describe(name)
+    return Score(name, about.group, split=split, status=status, message=message, better=about.better, main=about.main)
+
+
+def mark(score: Score, flag: str) -> Score:
+    """Mark a value of a collapsed embedding: it is kept, and nobody may take it for a good one."""
+    if score.status != OK:
+        return score
+    return replace(score, status=COLLAPSED, message=" ".join(filter(None, (flag, score.message))))
+
+
+def measured(name: str, inputs: Inputs, *, split: str = "", note: str = "") -> Score:
+    """Compute one metric; whatever goes wrong becomes the status and the message of its row."""
+    start = perf_counter()
+    empty = blank(name, OK, "", split)
+    try:
+        found = measure(name, inputs)
+    except NotApplicable as reason:
+        return replace(empty, status=NOT_APPLICABLE, message=str(reason), score_s=perf_counter() - start)
+    except Exception as error:  # noqa: BLE001 - one broken metric costs one row, and the row says what broke
+        text = f"{type(error).__name__}: {error}"
+        return replace(empty, status=FAILED, message=text, score_s=perf_counter() - start)
+    message = " ".join(filter(None, (found.message, note)))
+    return replace(empty, value=found.value, message=message, score_s=perf_counter() - start)
