@@ -118,7 +118,7 @@ def recipe(
     known, parts = reference_mask(data, reference), _parts(data)
     notes = enforce(_problems(data, parts, plan))
     prepared = {name: _prepare(data, (name, part), plan, known) for name, part in parts.items()}
-    target = data.copy() if copy else data
+    target = _copied(data) if copy else data
     _write(target, prepared, notes)
     return target if copy else None
 
@@ -243,6 +243,16 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
     return _Prepared(
         stored.copy(), x if sp.issparse(stored) else x.toarray(), selected, _record(kind, plan, mask, selected)
     )
+
+
+def _copied(data: Any) -> Any:
+    """A copy; that of a MuData without the columns which mudata would pull up from the modalities."""
+    if not is_mudata(data):
+        return data.copy()
+    import mudata
+
+    with mudata.set_options(pull_on_update=False):
+        return data.copy()
 
 
 def _record(kind: str, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray) -> dict[str, Any]:
