@@ -22,6 +22,7 @@ from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import sizes as check_sizes
 from scssl.data.identity import data_id
+from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.methods._model import Model
 from scssl.train import monitor
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scssl._validate import Problem
-
-RNA_NAMES = ("rna", "gex")  # modalities whose values are checked for the scale that the method expects
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
     for name, part in parts_of(data, request.modalities).items():
         yield from check_sizes.sizes(part)
         yield from check_names.names(part)
-        expects = spec.input if name in RNA_NAMES else None
+        expects = spec.input if kind_of(name) == "rna" else None
         yield from check_matrix.matrix(part, layer=request.layer, expects=expects, genes=request.mask_by)
     if request.batch_key is not None:
         yield from check_columns.batch(data, request.batch_key)

@@ -17,6 +17,7 @@ from scssl._registry import METHODS
 from scssl._validate import enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
+from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.train.device import resolve as resolve_device
 from scssl.train.loop import embed
@@ -120,7 +121,7 @@ class Model:
     def _problems(self, data: Any, layer: str | None) -> Any:
         names = list(self.features)
         for name, part in parts_of(data, names if hasattr(data, "mod") or len(names) == 1 else None).items():
-            expects = self.module.spec.input if name in ("rna", "gex") else None
+            expects = self.module.spec.input if kind_of(name) == "rna" else None
             yield from check_names.names(part)
             yield from check_matrix.matrix(part, layer=layer, expects=expects, genes=None)
 

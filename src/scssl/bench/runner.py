@@ -1,0 +1,157 @@
+"""Doing a plan: train, embed, score; what fails becomes rows with the reason."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import scssl
+from scssl import _files, _keys, _results, _settings
+from scssl._errors import ScsslError, ScsslWarning, warn
+from scssl._registry import METRICS
+from scssl.data.columns import is_mudata
+from scssl.data.matrix import csr
+from scssl.data.recipe import select_genes
+from scssl.methods._fit import Request, fit
+from scssl.tasks._score import control_rows, score_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from scssl.bench.plan import Job, Plan
+    from scssl.tasks._cells import Cells
+
+_REQUEST_FIELDS = frozenset(f.name for f in fields(Request))
+
+
+def run(
+    plan: Plan, data: Any, cells: Cells, *, common: dict[str, Any], base: Request, progress: bool | None = None
+) -> pd.DataFrame:
+    """Do all jobs of a plan, one after the other, in memory.
+
+    Parameters
+    ----------
+    plan
+        What to do.
+    data
+        The object; it is not changed.
+    cells
+        What tasks may know about its cells.
+    common
+        Values of columns that all rows share: ``data``, ``data_id``, ``n_obs``.
+    base
+        What all models share: layer, batch key, device.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of the result schema, those of the controls first; a job that failed has a row for each metric it owes.
+    """
+    rows = list(_controls(plan, cells, common))
+    with _told_once():
+        for job in _settings.progress(plan.jobs, description="benchmark", show=progress):
+            done = _do(job, data, cells, plan=plan, base=base)
+            rows += [{**common, **row, "created": _results.now()} for row in done]
+    return _results.scale(_results.frame(rows))
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """What many jobs warn about is said once, at the end."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for category, text in dict.fromkeys((w.category, str(w.message)) for w in caught):
+        warn(text) if issubclass(category, ScsslWarning) else warnings.warn(text, category, stacklevel=2)
+
+
+def _controls(plan: Plan, cells: Cells, common: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rows of the random and the oracle control, for every split of the plan."""
+    seed = min(job.seed for job in plan.jobs)
+    for split, tasks in {job.split.name: (job.split, job.tasks) for job in plan.jobs}.values():
+        for row in control_rows(replace(cells, query=split.query), tasks, seed=seed, split=split.name):
+            yield {**common, **row, "seed": seed, "version": scssl.__version__, "created": _results.now()}
+
+
+def _do(job: Job, data: Any, cells: Cells, *, plan: Plan, base: Request) -> list[dict[str, Any]]:
+    """Rows of one job, whatever happens to it."""
+    about = {"method": job.entry.method, "key": job.entry.key, "seed": job.seed, "version": scssl.__version__}
+    try:
+        model, took = _trained(job, data, base)
+        started = time.perf_counter()
+        embedding = model.embed(data)
+        about |= {
+            "config_id": model.record["config_id"],
+            "fit_s": took,
+            "embed_s": time.perf_counter() - started,
+            "peak_mb": model.record["peak_mb"],
+            "device": model.record["device"],
+        }
+    except (ScsslError, ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        return [
+            {**about, "cell_id": job.cell_id(task, plan.data_id), **owed}
+            for task in job.tasks
+            for owed in _owed(task, job.split.name, f"{type(error).__name__}: {error}")
+        ]
+    held_out = replace(cells, query=job.split.query)
+    return [
+        {**about, "cell_id": job.cell_id(row["task"], plan.data_id), **row}
+        for row in score_rows(embedding, held_out, job.tasks, seed=job.seed, split=job.split.name)
+    ]
+
+
+def _trained(job: Job, data: Any, base: Request) -> tuple[Any, float]:
+    """The model of a job, trained without the cells that are held out, and the seconds it took."""
+    options = job.entry.options
+    named = {k: v for k, v in options.items() if k in _REQUEST_FIELDS}
+    config = {k: v for k, v in options.items() if k not in _REQUEST_FIELDS}
+    request = Request(**{**vars(base), **named, "method": job.entry.method, "seed": job.seed, "config": config})
+    training = data
+    if job.split.query is not None:
+        training = data[~job.split.query].copy()
+        _choose_genes_again(training, request)
+        if request.batch_key is not None and training.obs[request.batch_key].nunique() < 2:
+            request = Request(**{**vars(request), "batch_key": None, "within_batch": None})
+    started = time.perf_counter()
+    return fit(training, request), time.perf_counter() - started
+
+
+def _choose_genes_again(training: Any, request: Request) -> None:
+    """Mark the variable genes of the training cells alone, as the recipe did with all cells."""
+    recipe = _keys.peek(training).get(_keys.RECIPE)
+    if is_mudata(training) or recipe is None or request.mask_by != _keys.HIGHLY_VARIABLE:
+        return
+    done = json.loads(recipe)
+    layer = _keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else request.layer
+    batch = None if request.batch_key is None else training.obs[request.batch_key].astype(str).to_numpy()
+    marked = select_genes(csr(training, layer=layer), done["n_top_genes"], batch=batch, flavor=done["flavor"])
+    training.var[_keys.HIGHLY_VARIABLE] = marked
+
+
+def _owed(task: str, split: str, message: str) -> list[dict[str, Any]]:
+    """A row without a value for every metric that a job did not get to."""
+    return [
+        {
+            "task": task,
+            "split": split,
+            "metric": name,
+            "group": METRICS.describe(name).group,
+            "value": np.nan,
+            "better": METRICS.describe(name).better,
+            "main": METRICS.describe(name).main,
+            "status": _results.FAILED,
+            "message": message,
+        }
+        for name in METRICS
+        if METRICS.describe(name).task == task and METRICS.describe(name).default
+    ]
