@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +23,8 @@ import scssl as ssl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import anndata as ad
 
 REPO = Path(__file__).parents[1]
 OPTIONS = {"slow": "--run-slow", "network": "--run-network"}
@@ -147,7 +148,7 @@ def fingerprint(data: Any) -> dict[str, str]:
 
 def process_state() -> dict[str, Any]:
     """What belongs to the user and not to a package: random states, warning filters, handlers, folder, environment."""
-    numpy_state = np.random.get_state()
+    numpy_state = np.random.get_state()  # noqa: NPY002 - the global one is meant
     return {
         "random": random.getstate(),
         "numpy": (numpy_state[0], numpy_state[1].tobytes(), *numpy_state[2:]),
