@@ -22,7 +22,7 @@ from scssl._settings import settings
 
 if TYPE_CHECKING:
     from scssl import datasets, get, pl, pp, tl
-    from scssl.cite import cite
+    from scssl._cite import cite
     from scssl.methods._model import Model, load
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Model": ("scssl.methods._model", "Model"),
     "load": ("scssl.methods._model", "load"),
-    "cite": ("scssl.cite", "cite"),
+    "cite": ("scssl._cite", "cite"),
     **{name: (f"scssl.{name}", None) for name in ("datasets", "get", "pl", "pp", "tl", "views")},
 }
 

@@ -68,4 +68,4 @@ def warn(message: str) -> None:
     frame, level = sys._getframe(1), 2
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "scssl":
         frame, level = frame.f_back, level + 1  # type: ignore[assignment]
-    warnings.warn(message, ScsslWarning, stacklevel=level - 1)
+    warnings.warn(message, ScsslWarning, stacklevel=level)

@@ -70,7 +70,8 @@ class Board:
     def small_print(self, *, simulated: str = "") -> str:
         """One line that says what the numbers are and where they come from."""
         facts = self.facts
-        seeds = f"mean ± s.d. over {facts['n_seeds']} seeds" if facts["n_seeds"] > 1 else "one seed"
+        seeds = f"mean ± s.d. over {facts['n_seeds']} seeds"
+        seeds = seeds if facts["n_seeds"] > 1 else "one seed" if facts["n_seeds"] else "no runs"
         cells = f"{facts['n_obs']:,} cells" if facts["n_obs"] else ""
         formula = " + ".join(f"{weight:g} {group}" for group, weight in statistics.WEIGHTS.items())
         total = f"total = {formula} of {'min-max scaled' if self.profile == statistics.PAPER else 'raw'} values"

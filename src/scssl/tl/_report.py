@@ -2,21 +2,21 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from scssl import _files, _keys, _results, _settings
+from scssl._cite import cite
 from scssl._errors import InputError
 from scssl._registry import DATASETS, METHODS, METRICS, TASKS
 from scssl.bench.board import simulation
 from scssl.bench.report import Background, render
 from scssl.bench.statistics import CONTROLS
-from scssl.cite import cite
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
     from anndata import AnnData
@@ -113,7 +113,9 @@ def _commands(rows: pd.DataFrame, records: dict[str, dict[str, Any]]) -> list[st
     methods = [m for m in dict.fromkeys(rows["method"]) if m in METHODS and m not in CONTROLS]
     tasks = [t for t in dict.fromkeys(rows["task"]) if t]
     versions = [v for v in dict.fromkeys(rows["version"]) if v]
-    data = [f"{n} (content {i})" for n, i in rows[["data", "data_id"]].drop_duplicates().itertuples(index=False)]
+    data = [
+        f"{n} (content {i})" for n, i in rows[["data", "data_id"]].drop_duplicates().itertuples(index=False) if n or i
+    ]
     batch_key = next((r["batch_key"] for r in records.values() if r.get("batch_key")), "")
     lines = [
         *(f"# pip install scssl=={version}" for version in versions),

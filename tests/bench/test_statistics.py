@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scssl import _results
+from scssl._results import Row
+from scssl.bench import statistics
+from scssl.bench.board import board, simulation
+
+made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "rows.py")))
+
+
+def value(summary: pd.DataFrame, method: str, metric: str, column: str = "mean"):
+    row = summary[(summary["method"] == method) & (summary["metric"] == metric)]
+    assert len(row) == 1
+    return row[column].item()
+
+
+def test_summary_equals_a_plain_loop():
+    table = made.scores(seeds=3)
+    summary = statistics.summarise(table)
+    for method in made.LEVELS:
+        totals = []
+        for seed in range(3):
+            rows = table[(table["method"] == method) & (table["seed"] == seed)]
+            means = {
+                g: np.mean([v for v, h in zip(rows["value"], rows["group"], strict=True) if h == g])
+                for g in made.GROUPS
+            }
+            totals.append(0.6 * means["bio"] + 0.4 * means["batch"])
+        assert value(summary, method, "total") == pytest.approx(np.mean(totals))
+        assert value(summary, method, "total", "sd") == pytest.approx(np.std(totals, ddof=1))
+
+
+def test_splits_are_averaged_before_seeds():
+    rows = [Row(method="m", key="m", task="t", metric="f1", group="typing", seed=s, split=str(k), value=v)
+            for s, k, v in [(0, 1, 0.1), (0, 2, 0.3), (1, 1, 0.6)]]  # fmt: skip
+    summary = statistics.summarise(_results.frame(rows))
+    assert value(summary, "m", "f1") == pytest.approx((0.2 + 0.6) / 2)
+    assert value(summary, "m", "f1", "n_seeds") == 2
+
+
+def test_a_split_to_which_a_metric_does_not_apply_is_left_out_but_a_failed_one_is_not():
+    rows = [Row(method=m, key=m, task="t", metric="f1", group="typing", split=k, value=v, status=s)
+            for m, k, v, s in [("a", "1", 0.4, "ok"), ("a", "2", np.nan, "not_applicable"),
+                               ("b", "1", 0.4, "ok"), ("b", "2", np.nan, "failed")]]  # fmt: skip
+    summary = statistics.summarise(_results.frame(rows))
+    assert value(summary, "a", "f1") == pytest.approx(0.4)
+    assert np.isnan(value(summary, "b", "f1"))
+    assert value(summary, "b", "f1", "status") == "failed"
+
+
+def test_a_failed_seed_is_counted_not_hidden():
+    table = made.with_status(made.scores(seeds=3), "simclr", "failed", "boom", seed=2)
+    summary = statistics.summarise(table)
+    assert value(summary, "simclr", "total", "n_seeds") == 2
+    assert value(summary, "simclr", "total", "n_runs") == 3
+    assert "failed in 1 of 3 seeds: boom" in board(table).lines.loc["simclr", "note"]
+
+
+def test_a_run_that_left_no_metric_rows_is_in_the_table_with_its_reason():
+    broken = _results.frame([Row(method="byol", key="byol", status="timeout", message="after 60 s")])
+    table = board(pd.concat([made.scores(), broken]))
+    assert table.mean.loc["byol"].isna().all()
+    assert table.lines.loc["byol", "status"] == "timeout"
+    assert table.notes == ("byol: ran out of time: after 60 s",)
+    assert table.methods.index[-1] == "byol"
+
+
+def test_a_metric_that_applies_to_nobody_does_not_take_the_totals_away():
+    table = made.scores()
+    everyone = table.copy()
+    hit = everyone["metric"] == "kbet"
+    everyone.loc[hit, ["value", "scaled"]] = np.nan
+    everyone.loc[hit, "status"] = "not_applicable"
+    total = value(statistics.summarise(everyone), "pca", "total")
+    assert total == pytest.approx(value(statistics.summarise(table[table["metric"] != "kbet"]), "pca", "total"))
+    one = made.with_status(table, "pca", "not_applicable", "counts only", metrics=["kbet"])
+    assert np.isnan(value(statistics.summarise(one), "pca", "total"))
+
+
+def test_no_total_without_both_groups():
+    table = made.scores()
+    summary = statistics.summarise(table[table["group"] != "batch"])
+    assert "total" not in set(summary["metric"])
+    assert "total" in set(statistics.summarise(table)["metric"])
+
+
+def test_removing_a_method_changes_no_raw_number_of_the_others():
+    table = made.scores()
+    full = statistics.summarise(table)
+    less = statistics.summarise(table[table["method"] != "vicreg"])
+    pd.testing.assert_frame_equal(full[full["method"] != "vicreg"].reset_index(drop=True), less)
+
+
+def test_the_order_of_rows_does_not_matter():
+    table = made.scores(seeds=3)
+    mixed = table.sample(frac=1, random_state=1).reset_index(drop=True)
+    keys = ["method", "metric"]
+    one, two = (statistics.summarise(t).set_index(keys)["mean"].sort_index() for t in (table, mixed))
+    np.testing.assert_allclose(one, two)
+
+
+def test_paper_pool_ignores_controls_and_keeps_single_seed_methods_in_every_seed():
+    table = made.scores({"random": 0.0, "oracle": 1.0, "a": 0.3, "b": 0.6}, seeds=2)
+    table = table[~((table["method"] == "a") & (table["seed"] == 1))]
+    runs = statistics.per_run(table, profile="paper")
+    bounded = runs[~runs["method"].isin(statistics.CONTROLS) & runs["group"].isin(statistics.WEIGHTS)]
+    # in seed 1 only b was run; measured against a's single run it is the best of two, not the only one
+    assert (bounded[(bounded["method"] == "b")]["value"] == 1).all()
+    assert (bounded[(bounded["method"] == "a")]["value"] == 0).all()
+
+
+def test_ties_become_zero_in_the_paper_profile():
+    runs = statistics.per_run(made.scores({"a": 0.3}, seeds=1), profile="paper")
+    assert (runs[runs["group"].isin(statistics.WEIGHTS)]["value"] == 0).all()
+
+
+def test_collapsed_methods_stand_below_sound_ones_whatever_their_total():
+    table = made.with_status(made.scores(), "simclr", "collapsed", "effective rank 1.02")
+    result = board(table)
+    assert result.mean.loc["simclr", "total"] == result.methods.join(result.mean)["total"].max()
+    assert result.methods.index.tolist() == ["vicreg", "untrained", "pca", "simclr"]
+    assert "effective rank 1.02" in result.notes[0]
+
+
+def test_every_method_that_goes_in_comes_out():
+    levels = {f"m{i}": 0.5 for i in range(25)}
+    assert len(board(made.scores(levels)).lines) == 25
+
+
+def test_lines_with_the_same_key_are_told_apart():
+    two = pd.concat([made.scores({"simclr": 0.5}), made.scores({"simclr": 0.6}).assign(config_id="other-config")])
+    assert sorted(board(two).lines.index) == ["simclr (cfg-si)", "simclr (other-)"]
+    named = made.scores({"simclr": 0.5}).assign(key="X_mine")
+    assert board(named).lines.index.tolist() == ["mine"]
+
+
+def test_two_data_sets_are_averaged_and_a_missing_one_is_missing():
+    one, two = made.scores({"pca": 0.4, "simclr": 0.7}), made.scores({"pca": 0.6, "simclr": 0.7}, data="other")
+    table = board(pd.concat([one, two]))
+    assert table.facts["data"] == ["pbmc68k", "other"]
+    expected = np.mean([board(t).mean.loc["pca", "total"] for t in (one, two)])
+    assert table.mean.loc["pca", "total"] == pytest.approx(expected)
+    partly = board(pd.concat([one, two[two["method"] == "simclr"]]))
+    assert np.isnan(partly.mean.loc["pca", "total"])
+    assert partly.lines.loc["pca", "note"] == "was not scored"
+
+
+def test_seconds_are_those_of_a_run_not_of_a_row():
+    table = made.scores({"simclr": 0.5}, seeds=1)
+    assert board(table).lines.loc["simclr", "seconds"] == pytest.approx(20.1)
+
+
+def test_an_empty_table_has_no_lines():
+    result = board(_results.frame([]))
+    assert len(result.lines) == len(result.columns) == 0
+    assert result.small_print() == "no runs"
+
+
+def test_small_print_says_what_the_numbers_are():
+    text = board(made.scores()).small_print(simulated="simulated batches")
+    assert text == (
+        "pbmc68k · 700 cells · simulated batches · mean ± s.d. over 2 seeds · total = 0.6 bio + 0.4 batch of raw values"
+    )
+    assert "of min-max scaled values" in board(made.scores(), profile="paper").small_print()
+
+
+def test_simulation_is_read_from_the_record():
+    assert (
+        simulation(SimpleNamespace(uns={"simulation": '{"what": "simulated batches", "n": 3}'})) == "simulated batches"
+    )
+    assert simulation(SimpleNamespace(uns={"simulation": "by hand"})) == "by hand"
+    assert simulation(SimpleNamespace(uns={})) == simulation(made.scores()) == ""
