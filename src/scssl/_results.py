@@ -155,8 +155,8 @@ def keep(data: Any, table: pd.DataFrame) -> None:
 def scale(table: pd.DataFrame) -> pd.DataFrame:
     """Fill ``scaled`` from the random and the oracle control of the same data, task, split and metric.
 
-    It stays empty where the controls are closer than `MIN_RANGE`: noise mixes batches as well as the oracle does, and a
-    ratio of two small differences would rank methods by chance.
+    It stays empty unless the oracle is better than noise by `MIN_RANGE`: noise mixes batches as well as the oracle does,
+    and a ratio of two small differences would rank methods by chance.
     """
     place = ["data_id", "task", "split", "metric"]
     usable = table[table["status"].isin((OK, COLLAPSED))]
@@ -164,6 +164,7 @@ def scale(table: pd.DataFrame) -> pd.DataFrame:
     high = usable[usable["method"] == ORACLE].groupby(place)["value"].mean()
     index = pd.MultiIndex.from_frame(table[place])
     floor, span = low.reindex(index).to_numpy(), (high.reindex(index) - low.reindex(index)).to_numpy()
+    upward = np.where(table["better"].to_numpy() == "lower", -span, span)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.where(np.abs(span) >= MIN_RANGE, (table["value"].to_numpy() - floor) / span, np.nan)
+        scaled = np.where(upward >= MIN_RANGE, (table["value"].to_numpy() - floor) / span, np.nan)
     return table.assign(scaled=scaled)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scssl.tasks._cells import Cells
 
-_JITTER, _DISC = 0.05, 2  # in two dimensions the neighbour graph of a corner holds together
+_JITTER, _BALL = 0.025, 8  # few dimensions: the neighbour graph of a corner holds together
 _OF_PAPER = {"bras": "silhouette_batch", "kbet": "kbet_scib"}
 
 
@@ -41,13 +41,13 @@ class BatchCorrection(Task):
         return [_OF_PAPER.get(name, name) for name in names] if profile == PAPER else names
 
     def oracle(self, cells: Cells, *, width: int, seed: int) -> dict[str, np.ndarray]:
-        """One corner per label, and around it a small disc of cells that knows nothing of batches."""
+        """One corner per label, and around it a small ball of cells that knows nothing of batches."""
         if cells.labels is None:
             return {}
         column = groups(cells.labels)
-        corners = one_hot(column.codes, max(width - _DISC, len(column)))
-        disc = _JITTER * _random.noise(cells.keys, _DISC, _random.derive(seed, "oracle"))
-        return {ORACLE: np.hstack([corners, disc]).astype(np.float32)}
+        corners = one_hot(column.codes, max(width - _BALL, len(column)))
+        ball = _JITTER * _random.noise(cells.keys, _BALL, _random.derive(seed, "oracle"))
+        return {ORACLE: np.hstack([corners, ball]).astype(np.float32)}
 
     def score_finite(
         self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str

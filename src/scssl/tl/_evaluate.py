@@ -1,0 +1,234 @@
+"""``evaluate``: scores of embeddings that are already there, ours or anyone's; without torch."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import scssl
+from scssl import _keys, _results, _settings
+from scssl._files import fingerprint
+from scssl._registry import TASKS, listed, nearest
+from scssl._validate import Problem, columns, enforce
+from scssl._validate.config import seed as check_seed
+from scssl.data.columns import column, is_mudata
+from scssl.data.identity import data_id
+from scssl.tasks import Cells, applicable, score, score_controls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+PROFILES = ("clean", "paper")
+
+
+def evaluate(
+    data: AnnData | MuData,
+    *,
+    use_rep: str | Sequence[str],
+    tasks: str | Sequence[str] | None = None,
+    batch_key: str | None = None,
+    label_key: str | None = None,
+    split_key: str | None = None,
+    modality: str | None = None,
+    seed: int = 0,
+    profile: str = "clean",
+) -> pd.DataFrame:
+    """Score one or many embeddings of the same cells, whoever made them, beside controls.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData. Only ``uns["scssl"]`` is written to; ``X`` (or the modality ``"rna"``) is read to know how much
+        of the variance batches explain before any integration.
+    use_rep
+        Slots of ``obsm``, with or without ``X_``: ``"X_pca"``, ``["simclr", "X_scvi"]``. Arrays, sparse matrices and
+        frames are read.
+    tasks
+        Names of tasks, see :func:`scssl.tl.tasks`; by default all for which the columns are given.
+    batch_key
+        Column of ``obs`` with the batch.
+    label_key
+        Column of ``obs`` with the cell type.
+    split_key
+        Column of ``obs`` that calls held-out cells ``"query"``, as :func:`scssl.pp.split` does. Without it
+        ``cell_typing`` holds out every batch in turn.
+    modality
+        Score embeddings that lie in a modality of a MuData.
+    seed
+        Seed of the clustering and of the random control.
+    profile
+        ``"clean"``, or ``"paper"`` for the scores of the published benchmark (needs scib-metrics and its compilation).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One number a row (``method, task, split, metric, value, scaled, status, message ...``), for the embeddings and
+        for the controls ``random`` and ``oracle``. ``scaled`` is 0 at the random and 1 at the oracle control. An
+        embedding with NaN, or a metric that fails, has rows that say so; the others are scored. Slots written:
+
+        - ``.uns["scssl"]["scores"]``: the same rows, beside those of earlier calls
+
+    Raises
+    ------
+    InputError
+        If a column cannot be used, an embedding is named twice, or no task has what it needs. The object is as before.
+    KeyNotFoundError
+        If an embedding, a column, a task or a modality does not exist.
+
+    Examples
+    --------
+    >>> import scanpy as sc
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k(batches=3)
+    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> sc.pp.pca(adata, n_comps=30)
+    >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
+    >>> sorted(scores["method"].unique())
+    ['oracle', 'pca', 'random']
+    """
+    names = [use_rep] if isinstance(use_rep, str) else list(use_rep)
+    keys = {"batch_key": batch_key, "label_key": label_key, "split_key": split_key}
+    enforce(_problems(data, names, keys, modality=modality, seed=seed, profile=profile))
+    holder = data if modality is None else data.mod[modality]
+    cells = Cells.of(data, **keys, modality=modality, profile=profile)
+    chosen = _chosen(tasks, cells)
+    rows = []
+    for slot in (_slot(holder, name) for name in names):
+        about = _about(data, _keys.bare(slot))
+        embedding = _dense(holder.obsm[slot])
+        rows += [{**about, **row} for row in score(embedding, cells, tasks=chosen, seed=seed, profile=profile)]
+    rows += score_controls(cells, tasks=chosen, seed=seed, profile=profile)
+    common = {
+        "data_id": _identity(data, holder, keys),
+        "n_obs": len(cells),
+        "seed": seed,
+        "peak_mb": _peak_mb(),
+        "device": "cpu",
+        "version": scssl.__version__,
+        "created": _results.now(),
+    }
+    # rows of another protocol must not take the place of those of the default one
+    variant = {} if profile == PROFILES[0] else {"config_id": profile}
+    table = _results.scale(_results.frame({**common, **row, **variant} for row in rows))
+    _results.keep(data, table)
+    _settings.wrote(f".uns['{_keys.UNS}']['{_keys.SCORES}'] ({len(table)} rows)")
+    return table
+
+
+def _problems(
+    data: Any, names: list[str], keys: dict[str, str | None], *, modality: str | None, seed: Any, profile: str
+) -> Iterator[Problem]:
+    """All that can be wrong with a call, before anything is computed."""
+    if not (hasattr(data, "obs") and hasattr(data, "obsm")):
+        message = f"data is of type {type(data).__name__}; AnnData or MuData is needed."
+        yield Problem("bad_type", "data", message, "Read the file first: anndata.read_h5ad(path).")
+        return
+    if modality is not None and (not is_mudata(data) or modality not in data.mod):
+        known = list(data.mod) if is_mudata(data) else []
+        message = f"modality={modality!r} does not exist; the object has {listed(known)}."
+        yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
+        return
+    yield from _slots(data if modality is None else data.mod[modality], names)
+    yield from check_seed(seed)
+    if profile not in PROFILES:
+        message = f"profile={profile!r} does not exist; there are {listed(list(PROFILES))}."
+        yield Problem("unknown_profile", "profile", message, nearest(profile, list(PROFILES)), missing=True)
+    if keys["batch_key"] is not None:
+        yield from columns.batch(data, keys["batch_key"])
+    if keys["label_key"] is not None:
+        yield from columns.label(data, keys["label_key"], keys["batch_key"])
+    if keys["split_key"] is not None:
+        yield from _split(data, keys["split_key"])
+
+
+def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:
+    """Embeddings: there, and each only once."""
+    known = [str(name) for name in holder.obsm]
+    if not names:
+        yield Problem("no_use_rep", "use_rep", "use_rep names no embedding.", f"obsm has {listed(known)}.")
+    for name in names:
+        if not isinstance(name, str) or _slot(holder, name) not in known:
+            message = f"use_rep={name!r} is not in obsm, which has {listed(known)}."
+            yield Problem("unknown_use_rep", "use_rep", message, nearest(name, known), missing=True)
+    slots = [_slot(holder, name) for name in names]
+    twice = sorted({slot for slot in slots if slots.count(slot) > 1})
+    if twice:
+        message = f"use_rep={names!r} names {listed(twice)} more than once."
+        yield Problem("duplicated_use_rep", "use_rep", message, "Name every embedding once.")
+
+
+def _split(data: Any, split_key: Any) -> Iterator[Problem]:
+    """The column of the split: there, complete, with cells on both sides."""
+    values = column(data, split_key, parameter="split_key")
+    n_query, n_absent = int((values.astype(str) == _keys.QUERY).sum()), int(values.isna().sum())
+    fix = f"Make it with pp.split(adata, by=..., key_added={split_key!r})."
+    if n_absent:
+        message = f"split_key={split_key!r}: {n_absent} of {len(values)} cells have no value."
+        yield Problem("split_missing_values", "split_key", message, fix)
+    elif n_query in (0, len(values)):
+        found = listed(sorted(set(values.astype(str))), 5)
+        message = f"split_key={split_key!r} calls {n_query} of {len(values)} cells {_keys.QUERY!r}; it has {found}."
+        yield Problem("split_one_sided", "split_key", message, fix)
+
+
+def _chosen(tasks: str | Sequence[str] | None, cells: Cells) -> list[str]:
+    """The tasks to score: those asked for, or those that have what they need."""
+    chosen = list(TASKS) if tasks is None else [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
+    lacking = {name: TASKS.get(name)().lacks(cells) for name in chosen}
+    usable = applicable(cells)
+    if tasks is None and usable:
+        return usable
+    enforce(
+        Problem("task_needs_column", "tasks", f"Task {name!r} needs {needs}, which was not given.", f"Pass {needs}.")
+        for name, needs in lacking.items()
+        if needs
+    )
+    return chosen
+
+
+def _slot(holder: Any, name: str) -> str:
+    return name if name in holder.obsm else _keys.embedding(name)
+
+
+def _dense(stored: Any) -> np.ndarray:
+    """An entry of ``obsm`` as an array: it may be a frame or sparse."""
+    stored = stored.toarray() if hasattr(stored, "toarray") else stored
+    return np.asarray(stored)
+
+
+def _about(data: Any, key: str) -> dict[str, Any]:
+    """Where an embedding comes from, as far as the object knows."""
+    ours = _keys.peek(data)
+    record = {**ours.get(_keys.MODELS, {}).get(key, {}), **ours.get(_keys.EMBEDDINGS, {}).get(key, {})}
+    return {
+        "key": key,
+        "method": str(record.get("method", key)),
+        "config_id": str(record.get("config_id", "")),
+        "fit_s": float(record.get("seconds", np.nan)),
+        **({"seed": int(record["seed"])} if "seed" in record else {}),
+    }
+
+
+def _identity(data: Any, holder: Any, keys: dict[str, str | None]) -> str:
+    """Hash of the scored cells; of their names and columns alone where there is no matrix."""
+    used = [key for key in keys.values() if key is not None]
+    parts = data.mod.values() if is_mudata(data) else [data]
+    if all(part.X is not None for part in parts):
+        return data_id(data, columns=used)
+    known = {key: list(column(data, key, parameter=key).astype(str)) for key in used}
+    return fingerprint({"cells": list(map(str, holder.obs_names)), **known})
+
+
+def _peak_mb() -> float:
+    """Largest resident memory of this process so far, in MiB; NaN where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
