@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from scssl.tasks._base import CONTROL_WIDTH, Score, Task
 from scssl.tasks._cells import Cells
-from scssl.tasks._score import applicable, score, score_controls
+from scssl.tasks._score import applicable, control_rows, score_rows
 
-__all__ = ["CONTROL_WIDTH", "Cells", "Score", "Task", "applicable", "score", "score_controls"]
+__all__ = ["CONTROL_WIDTH", "Cells", "Score", "Task", "applicable", "control_rows", "score_rows"]

@@ -21,11 +21,11 @@ def applicable(cells: Cells) -> list[str]:
     return [name for name in TASKS if not _task(name).lacks(cells)]
 
 
-def score(
+def score_rows(
     embedding: np.ndarray,
     cells: Cells,
-    *,
     tasks: Sequence[str],
+    *,
     seed: int = 0,
     profile: str = "clean",
     split: str = "",
@@ -58,13 +58,13 @@ def score(
     return found
 
 
-def score_controls(
-    cells: Cells, *, tasks: Sequence[str], seed: int = 0, profile: str = "clean", split: str = ""
+def control_rows(
+    cells: Cells, tasks: Sequence[str], *, seed: int = 0, profile: str = "clean", split: str = ""
 ) -> Iterator[dict[str, Any]]:
-    """Score the controls of several tasks; parts of rows as :func:`score` gives them, with ``method`` and ``key``."""
+    """Score the controls of several tasks; parts of rows as :func:`score_rows` gives them, with ``method`` and ``key``."""
     for name in tasks:
         for control, embedding in _task(name).controls(cells, seed=seed).items():
-            for row in score(embedding, cells, tasks=[name], seed=seed, profile=profile, split=split):
+            for row in score_rows(embedding, cells, [name], seed=seed, profile=profile, split=split):
                 yield {**row, "method": control, "key": control}
 
 

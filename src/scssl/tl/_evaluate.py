@@ -15,7 +15,7 @@ from scssl._validate import Problem, columns, enforce
 from scssl._validate.config import seed as check_seed
 from scssl.data.columns import column, is_mudata
 from scssl.data.identity import data_id
-from scssl.tasks import Cells, applicable, score, score_controls
+from scssl.tasks import Cells, applicable, control_rows, score_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,8 +102,8 @@ def evaluate(
     for slot in (_slot(holder, name) for name in names):
         about = _about(data, _keys.bare(slot))
         embedding = _dense(holder.obsm[slot])
-        rows += [{**about, **row} for row in score(embedding, cells, tasks=chosen, seed=seed, profile=profile)]
-    rows += score_controls(cells, tasks=chosen, seed=seed, profile=profile)
+        rows += [{**about, **row} for row in score_rows(embedding, cells, chosen, seed=seed, profile=profile)]
+    rows += control_rows(cells, chosen, seed=seed, profile=profile)
     common = {
         "data_id": _identity(data, holder, keys),
         "n_obs": len(cells),
