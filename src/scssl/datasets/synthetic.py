@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from scssl import _random
 from scssl._errors import InputError, KeyNotFoundError
 from scssl._registry import DATASETS, listed, nearest
+from scssl.data.calm import calm
 from scssl.datasets._base import SIMULATION, record, stratified, whole
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ class Assay:
     ----------
     feature
         Prefix of the names of its features.
-    log_mean, log_sd
-        Of the mean of the features in a cell of no type, in natural logs.
+    log_least, log_spread
+        Of the mean of the features in a cell of no type, in natural logs: the least of them, and the scale of the
+        exponential distribution above it, cut at `log_spread` times 3. Thus hardly a cell or feature is empty, even in
+        small sets.
     share
         Share of the features that a type has more of.
     gain
@@ -45,8 +48,8 @@ class Assay:
     """
 
     feature: str
-    log_mean: float
-    log_sd: float
+    log_least: float
+    log_spread: float
     share: float
     gain: float
     dispersion: float
@@ -54,9 +57,9 @@ class Assay:
 
 
 ASSAYS = {
-    "rna": Assay("gene", log_mean=-2.0, log_sd=1.2, share=0.1, gain=2.0, dispersion=2.0),
-    "prot": Assay("protein", log_mean=2.0, log_sd=0.7, share=0.3, gain=2.0, dispersion=4.0),
-    "atac": Assay("peak", log_mean=-3.0, log_sd=0.8, share=0.1, gain=1.8, dispersion=2.0, binary=True),
+    "rna": Assay("gene", log_least=-1.8, log_spread=0.9, share=0.1, gain=2.0, dispersion=2.0),
+    "prot": Assay("protein", log_least=1.5, log_spread=0.8, share=0.3, gain=2.0, dispersion=4.0),
+    "atac": Assay("peak", log_least=-3.5, log_spread=0.7, share=0.1, gain=1.8, dispersion=2.0, binary=True),
 }
 
 
@@ -175,7 +178,7 @@ def _part(
     kind, batch = cells
     assay = ASSAYS[name]
     draw = _random.generator(seed, f"synthetic {name}")
-    base = draw.normal(assay.log_mean, assay.log_sd, n_vars)
+    base = assay.log_least + assay.log_spread * np.minimum(draw.exponential(1.0, n_vars), 3.0)
     markers = draw.random((kind.max() + 1, n_vars)) < assay.share
     by_type = base + assay.gain * markers
     by_batch = draw.normal(0.0, spread, (batch.max() + 1, n_vars)) + draw.normal(0.0, spread, (batch.max() + 1, 1))
@@ -184,7 +187,7 @@ def _part(
     for number, start in enumerate(range(0, len(kind), step)):
         rows = slice(start, start + step)
         own = _random.generator(seed, f"synthetic {name} values", number)
-        depth = own.normal(0.0, 0.3, (len(kind[rows]), 1))
+        depth = own.normal(0.0, 0.25, (len(kind[rows]), 1))
         mean = np.exp(by_type[kind[rows]] + by_batch[batch[rows]] + depth)
         values = own.poisson(own.gamma(assay.dispersion, mean / assay.dispersion))
         blocks.append(sp.csr_matrix(np.minimum(values, 1) if assay.binary else values, dtype=np.float32))
@@ -202,7 +205,7 @@ def _assembled(parts: dict[str, tuple[sp.csr_matrix, list[str]]], obs: pd.DataFr
         return next(iter(modalities.values()))
     import mudata
 
-    with mudata.set_options(pull_on_update=False):
+    with calm():
         mdata = mudata.MuData(modalities)
     for column in obs:
         mdata.obs[column] = obs[column]

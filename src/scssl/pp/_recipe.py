@@ -14,6 +14,7 @@ from scssl._errors import InputError, warn
 from scssl._registry import listed, nearest
 from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, names, objects, sizes
 from scssl.data import recipe as recipes
+from scssl.data.calm import calm
 from scssl.data.columns import column, is_mudata
 from scssl.data.matrix import csr, values
 from scssl.pp._reference import reference_mask
@@ -249,9 +250,7 @@ def _copied(data: Any) -> Any:
     """A copy; that of a MuData without the columns which mudata would pull up from the modalities."""
     if not is_mudata(data):
         return data.copy()
-    import mudata
-
-    with mudata.set_options(pull_on_update=False):
+    with calm():
         return data.copy()
 
 
