@@ -63,6 +63,11 @@ class Method(nn.Module, ABC):
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
         """Fit to the cells and return the history (empty if there are no epochs)."""
 
+    @property
+    def n_dims(self) -> int:
+        """Width of the embedding."""
+        return self.config.width
+
     @classmethod
     def configure(cls, preset: str = "default", **values: Any) -> Any:
         """The configuration of a preset with some values changed.
@@ -124,6 +129,11 @@ class SelfSupervised(Method):
         c = self.config
         self.encoder = Encoder(self.sizes, hidden=c.hidden, width=c.width, dropout=c.dropout, fusion=c.fusion)
         self.build_heads(self.encoder.width)
+
+    @property
+    def n_dims(self) -> int:
+        """Width of the embedding, all modalities together."""
+        return self.encoder.width
 
     def build_heads(self, width: int) -> None:
         """Make what the loss needs on top of an embedding of `width` dimensions."""

@@ -73,8 +73,7 @@ class Model:
     @property
     def n_dims(self) -> int:
         """Width of the embedding."""
-        encoder = getattr(self.module, "encoder", None)
-        return encoder.width if encoder is not None else self.module.config.width
+        return self.module.n_dims
 
     def __repr__(self) -> str:
         genes = " + ".join(f"{len(names)} {name}" for name, names in self.features.items())

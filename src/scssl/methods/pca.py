@@ -52,6 +52,11 @@ class PCA(Method):
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("components", torch.zeros(min(self.config.width, features), features))
 
+    @property
+    def n_dims(self) -> int:
+        """Number of components."""
+        return len(self.components)
+
     def represent(self, batch: Batch) -> Tensor:
         """The scores of the cells."""
         x = torch.cat([batch.x[name] for name in self.sizes], dim=1)

@@ -37,6 +37,11 @@ class Untrained(Method):
         """The encoder."""
         self.encoder = Encoder(self.sizes, hidden=self.config.hidden, width=self.config.width)
 
+    @property
+    def n_dims(self) -> int:
+        """Width of the embedding, all modalities together."""
+        return self.encoder.width
+
     def represent(self, batch: Batch) -> Tensor:
         """The output of the encoder."""
         return self.encoder(batch.x)

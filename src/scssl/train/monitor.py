@@ -50,7 +50,7 @@ def check_finite(method: str, terms: dict[str, Tensor], *, epoch: int, step: int
     """
     if torch.isfinite(terms["loss"]):
         return
-    values = ", ".join(f"{name}={float(value):.4g}" for name, value in terms.items())
+    values = ", ".join(f"{name}={float(value.detach()):.4g}" for name, value in terms.items())
     msg = f"Training {method!r} stopped in epoch {epoch}, step {step}: the loss is not finite ({values})."
     fix = "Check the input with ssl.pp.check, or lower learning_rate."
     raise TrainingError(msg, code="loss_not_finite", parameter="learning_rate", fix=fix)
