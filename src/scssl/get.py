@@ -186,6 +186,7 @@ def models(data: AnnData | MuData) -> pd.DataFrame:
 
 def _scaled_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the paper profile: whatever is the same for a whole run is kept, the rest has its default."""
+    table = statistics.identified(table)
     runs = statistics.per_run(table, profile=statistics.PAPER)
     place = ["data_id", "method", "config_id", "seed"]
     about = [*place, "data", "n_obs", "fit_s", "embed_s", "peak_mb", "device", "version", "created"]

@@ -73,6 +73,15 @@ def test_a_run_that_left_no_metric_rows_is_in_the_table_with_its_reason():
     assert table.methods.index[-1] == "byol"
 
 
+def test_a_seed_that_failed_before_the_model_was_built_belongs_to_its_method():
+    table = made.with_status(made.scores(seeds=3), "simclr", "failed", "boom", seed=1)
+    table.loc[(table["method"] == "simclr") & (table["seed"] == 1), "config_id"] = ""
+    result = board(table)
+    assert len(result.lines) == len(made.LEVELS)
+    assert result.lines.loc["simclr", ["n_seeds", "n_runs"]].tolist() == [2, 3]
+    assert result.lines.loc["simclr", "seconds"] > 0
+
+
 def test_a_metric_that_applies_to_nobody_does_not_take_the_totals_away():
     table = made.scores()
     everyone = table.copy()

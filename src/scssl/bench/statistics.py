@@ -56,7 +56,7 @@ def per_run(scores: pd.DataFrame, *, profile: str = CLEAN) -> pd.DataFrame:
         methods (controls left out) inside each seed, as the published tables are.
     """
     check_profile(profile)
-    runs = _complete(_over_splits(_one_line_per_control(_results.conform(scores))))
+    runs = _complete(_over_splits(identified(_results.conform(scores))))
     if profile == PAPER:
         runs = _min_max(runs)
     return pd.concat([runs, *_aggregates(runs)], ignore_index=True)
@@ -97,10 +97,17 @@ def _sentences(messages: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(m for m in messages if m))
 
 
-def _one_line_per_control(rows: pd.DataFrame) -> pd.DataFrame:
-    """Controls are one line each, however their embedding was called."""
+def identified(rows: pd.DataFrame) -> pd.DataFrame:
+    """Name the lines: a control is one however it was called, a run that failed early joins those that did not.
+
+    Before a model is built its configuration has no hash; if all other runs of the method have the same one, it is that.
+    """
     control = rows["method"].isin(CONTROLS)
-    return rows.assign(key=rows["key"].mask(control, rows["method"]), config_id=rows["config_id"].mask(control, ""))
+    rows = rows.assign(key=rows["key"].mask(control, rows["method"]), config_id=rows["config_id"].mask(control, ""))
+    known = rows[rows["config_id"] != ""].groupby(["method", "key"])["config_id"].agg(["nunique", "first"])
+    only = known.loc[known["nunique"] == 1, "first"]
+    found = only.reindex(pd.MultiIndex.from_frame(rows[["method", "key"]])).fillna("").to_numpy()
+    return rows.assign(config_id=rows["config_id"].where(rows["config_id"] != "", found))
 
 
 def _over_splits(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import re
+import runpy
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scssl as ssl
+from scssl import InputError, _keys, _results
+from scssl._results import Row
+from scssl.bench.report import Background, render
+
+made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "rows.py")))
+
+HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)>"
+VOID = {"meta", "link", "img", "br", "hr", "line", "rect", "circle", "polyline"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; checks that tags are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.attributes, self.text, self.open = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+
+def scored(table: pd.DataFrame) -> ad.AnnData:
+    adata = ad.AnnData(np.zeros((2, 1), dtype=np.float32))
+    _results.keep(adata, table)
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [3.0, 2.0], "effective_rank": [5.0, 9.0]}, index=["0", "1"])
+    config = '{"temperature":0.5}'
+    record = {"method": "simclr", "config": config, "seed": 7, "layer": "", "batch_key": "donor", "history": history}
+    _keys.shelf(adata, _keys.MODELS)["simclr"] = record
+    return adata
+
+
+def test_everything_that_was_asked_for_is_on_the_page(tmp_path):
+    adata = scored(made.with_status(made.scores(), "vicreg", "failed", "loss is not finite in epoch 3"))
+    adata.uns["simulation"] = '{"what": "simulated batches"}'
+    before = adata.copy()
+    ssl.tl.report(adata, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    text = " ".join(page.text)
+    for expected in (
+        "pbmc68k", "id-pbmc68k", "700", "simulated batches", "simclr", "random", "oracle", "± s.d. over 2 seeds",
+        "vicreg: failed: loss is not finite in epoch 3", "0.6 bio + 0.4 batch", "ssl.tl.benchmark(adata",
+        "ssl.tl.fit(adata, method='simclr', batch_key='donor', seed=7, temperature=0.5)", "pip install scssl==0.1.0",
+        "@inproceedings{chen2020simclr", "@inproceedings{ovcharenko2025scssl", "numpy", "Python",
+    ):  # fmt: skip
+        assert expected in text, expected
+    assert page.tags.count("svg") >= 4 + 2
+    assert len(adata.uns["scssl"]["scores"]) == len(before.uns["scssl"]["scores"])
+    assert set(adata.uns) == set(before.uns)
+
+
+def test_the_page_needs_no_network_and_runs_nothing(tmp_path):
+    ssl.tl.report(scored(made.scores()), tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert not {"script", "link", "iframe", "img", "object", "embed", "form"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name in ("src", "href", "action") or name.startswith("on")]
+    assert "default-src 'none'" in " ".join(value or "" for _, value in page.attributes)
+    assert not re.search(r"url\(|@import", (tmp_path / "report.html").read_text(encoding="utf-8"))
+
+
+def test_hostile_text_is_shown_not_run():
+    rows = made.scores({"pca": 0.4, HOSTILE: 0.6}, data=HOSTILE)
+    rows = made.with_status(rows, HOSTILE, "failed", HOSTILE, metrics=["kbet"])
+    rows = pd.concat(
+        [
+            rows,
+            _results.frame(
+                [Row(method="pca", key="pca", task=HOSTILE, metric=HOSTILE, group=HOSTILE, value=0.5, main=True)]
+            ),
+        ]
+    )
+    history = pd.DataFrame({"loss": [2.0, 1.0]})
+    background = Background(
+        simulated=HOSTILE, models=pd.DataFrame({"config": [HOSTILE], "method": [HOSTILE]}, index=[HOSTILE]),
+        histories={HOSTILE: history}, commands=[HOSTILE], session=[(HOSTILE, HOSTILE)], citations=HOSTILE,
+    )  # fmt: skip
+    page = Page(render(rows, title=HOSTILE, background=background))
+    assert not {"script", "img"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert sum(HOSTILE in text for text in page.text) >= 8
+
+
+def test_nothing_scored_and_nothing_finished_make_a_page():
+    assert "Nothing was scored" in render(_results.frame([]))
+    failed = _results.frame([Row(method="byol", key="byol", status="timeout", message="after 60 s")])
+    text = " ".join(Page(render(failed)).text)
+    assert "byol: ran out of time: after 60 s" in text
+
+
+def test_one_table_cell_per_method_and_metric():
+    page = Page(render(made.scores()))
+    n_columns = 3 + 5 + 5 + 5 + 2
+    assert page.tags.count("td") == 6 * n_columns
+
+
+def test_a_missing_number_is_named_not_left_blank():
+    table = made.with_status(made.scores(), "pca", "failed", "boom", metrics=["kbet"])
+    html = render(table)
+    # the metric, its group and the total; and the two figures in which the totals have no dot
+    assert html.count('class="missing">failed') == 3
+    assert "nan" not in html.lower().replace("finance", "")
+
+
+def test_a_report_can_be_made_from_a_file(tmp_path):
+    made.scores().to_csv(tmp_path / "scores.csv", index=False)
+    ssl.tl.report(tmp_path / "scores.csv", tmp_path / "a" / "report.html", title="Ours", profile="paper")
+    text = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Ours</h1>" in text
+    assert "min-max scaled values" in text
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "report", "folder.html"])
+def test_a_path_that_is_not_an_html_file_is_refused(tmp_path, name):
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(InputError, match="the report is one HTML file") as caught:
+        ssl.tl.report(made.scores(), tmp_path / name)
+    assert caught.value.parameter == "path"
+
+
+def test_the_page_says_nothing_about_folders_and_users(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2-in-the-environment")
+    ssl.tl.report(scored(made.scores()), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for private in (str(tmp_path), str(Path.home()) + "/", str(Path.cwd()), "hunter2-in-the-environment"):
+        assert private not in text
