@@ -62,8 +62,6 @@ def scan(stored: Any, used: np.ndarray) -> Scan:
 def blocks(stored: Any) -> Iterator[tuple[int, int, Any]]:
     """``(first row, first column, block)``: rows together, or columns of a matrix stored by columns."""
     by_column = getattr(stored, "format", "") == "csc"
-    if not hasattr(stored, "indptr") and getattr(stored, "format", "csr") not in ("csr", "csc"):
-        stored = stored.tocsr()  # COO, BSR, DIA cannot be sliced
     n_major, n_minor = stored.shape[::-1] if by_column else stored.shape
     step = max(1, BLOCK_VALUES // max(n_minor, 1))
     for start in range(0, n_major, step):

@@ -151,10 +151,9 @@ def _diagnose(query: pd.Index, model: pd.Index, n_found: int) -> tuple[str, str]
             "If the species differ, map the genes through a table of orthologs; else bring the names to the same case."
         )
         return f"{folded} match if upper and lower case are not told apart{who}.", fix
-    species = _prefix(query), _prefix(model)
-    if kinds == (ENSEMBL, ENSEMBL) and species[0] != species[1]:
-        fix = "Map the genes through a table of orthologs."
-        return f"The ids are of different species: {species[0]!r} in the query, {species[1]!r} in the model.", fix
+    if kinds == (ENSEMBL, ENSEMBL) and _prefix(query) != _prefix(model):
+        hint = f"The ids are of different species: {_prefix(query)!r} in the query, {_prefix(model)!r} in the model."
+        return hint, "Map the genes through a table of orthologs."
     return "", "Pass the data with all measured genes, not a selection made on the query."
 
 
