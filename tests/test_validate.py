@@ -29,6 +29,7 @@ from scssl._validate import (
     paths,
     sizes,
 )
+from scssl.data.calm import calm
 
 DENSE = np.random.default_rng(0).poisson(0.5, (80, 20)).astype(np.float32)
 DENSE[:, 0] += 1  # no empty cell
