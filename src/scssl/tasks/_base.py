@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
@@ -14,12 +15,14 @@ from scssl.metrics import Inputs, NotApplicable, collapsed, measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from scssl.tasks._cells import Cells
 
 CONTROL_WIDTH = 64
 """Width of the controls, the same whatever is scored: rows of different calls share them."""
 PAPER = "paper"
+_FEW_CELLS = 3000
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,17 @@ class Task(ABC):
         if wrong:
             return [blank(name, FAILED, wrong, split) for name in names]
         embedding = np.asarray(embedding)
-        found = self.score_finite(embedding, cells, seed=seed, profile=profile, metrics=names, split=split)
-        flag = collapsed(embedding)
+        with _threads_for(len(cells)):
+            found = self.score_finite(embedding, cells, seed=seed, profile=profile, metrics=names, split=split)
+            flag = collapsed(embedding)
         return [mark(score, flag) for score in found] if flag else found
+
+
+def _threads_for(n: int) -> AbstractContextManager[object]:
+    """One thread for few cells: several would wait for each other longer than they work."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1) if n < _FEW_CELLS else nullcontext()
 
 
 def unusable(embedding: np.ndarray, cells: Cells) -> str:

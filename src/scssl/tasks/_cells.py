@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,10 +96,6 @@ class Cells:
             before=before,
             before_note=note,
         )
-
-    def hold_out(self, query: np.ndarray | None) -> Cells:
-        """The same cells with other cells held out."""
-        return replace(self, query=query)
 
 
 def _before(data: Any, layer: str | None, *, all_genes: bool) -> tuple[np.ndarray | None, str]:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from scssl._neighbors import Neighbors, nearest
+from scssl.tasks._vote import vote
+from scssl.tasks.cell_typing import CellTyping
+
+
+def values(found):
+    return {(s.split, s.metric): s.value for s in found}
+
+
+def test_without_a_split_every_batch_is_held_out(embedding, cells):
+    found = values(CellTyping().score(embedding, cells))
+    assert {split for split, _ in found} == {f"held-out batch=b{i}, transductive" for i in range(3)}
+    query = cells.batch == "b1"
+    one = values(CellTyping().score(embedding, replace(cells, query=query), split="x"))
+    for (_, metric), value in one.items():
+        assert value == found["held-out batch=b1, transductive", metric]
+
+
+def test_values_of_the_paper_profile_are_those_of_scikit_learn(embedding, cells):
+    query = np.arange(len(cells)) % 4 == 0
+    model = KNeighborsClassifier(11).fit(embedding[~query], cells.labels[~query].astype(str))
+    predicted = model.predict(embedding[query])
+    truth = cells.labels[query].astype(str)
+    found = CellTyping().score(embedding, replace(cells, query=query), profile="paper")
+    assert {s.split for s in found} == {"held-out split=query"}
+    value = {s.metric: s.value for s in found}
+    assert value["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert value["accuracy"] == pytest.approx((truth == predicted).mean())
+    assert 0.5 < value["accuracy"] < 1.0
+
+
+def test_renamed_labels_give_the_same_values(embedding, cells):
+    names = {"t0": "z", "t1": "b", "t2": "a"}
+    renamed = replace(cells, labels=np.array([names[label] for label in cells.labels], dtype=object))
+    expected = values(CellTyping().score(embedding, cells))
+    assert values(CellTyping().score(embedding, renamed)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_labels_that_the_reference_lacks_are_named(embedding, cells):
+    labels = cells.labels.copy()
+    labels[(cells.batch == "b2") & (labels == "t1")] = "new"
+    found = CellTyping().score(embedding, replace(cells, labels=labels, query=cells.batch == "b2"))
+    score = {s.metric: s for s in found}
+    n, of = int((labels == "new").sum()), int((cells.batch == "b2").sum())
+    assert score["macro_f1"].message == f"1 labels of {n} of {of} cells do not occur in the reference: 'new'."
+    assert f"{n} of {of} cells are left out" in score["macro_f1_shared"].message
+    assert score["macro_f1_shared"].value > score["macro_f1"].value
+    assert score["macro_f1"].main
+    assert not score["macro_f1_shared"].main
+
+
+def test_a_query_of_unknown_labels_only(embedding, cells):
+    labels = np.where(cells.batch == "b0", "only here", cells.labels).astype(object)
+    score = {
+        s.metric: s for s in CellTyping().score(embedding, replace(cells, labels=labels, query=cells.batch == "b0"))
+    }
+    assert score["accuracy"].value == 0.0
+    assert score["macro_f1_shared"].status == "not_applicable"
+
+
+@pytest.mark.parametrize("query", [np.zeros(150, dtype=bool), np.ones(150, dtype=bool)])
+def test_a_split_with_one_side(embedding, cells, query):
+    found = CellTyping().score(embedding, replace(cells, query=query))
+    assert {s.status for s in found} == {"not_applicable"}
+    assert "both sides need cells" in found[0].message
+
+
+def test_fewer_than_eleven_reference_cells(embedding, cells):
+    found = CellTyping().score(embedding, replace(cells, query=np.arange(150) >= 6))
+    assert "k reduced from 11 to 6" in next(s.message for s in found if s.metric == "macro_f1")
+
+
+def test_votes_and_ties():
+    neighbors = Neighbors(np.array([[2, 0, 1, 3]]), np.array([[1.0, 2.0, 2.0, 4.0]]), requested=4)
+    codes = np.array([0, 0, 1, 1])
+    assert vote(neighbors, codes, 2).codes.tolist() == [1]
+    assert vote(neighbors, codes, 2, ties="first").codes.tolist() == [0]
+    assert vote(neighbors, codes, 2).share.tolist() == [0.5]
+    weighted = vote(neighbors, codes, 2, weights="distance")
+    assert weighted.codes.tolist() == [1]
+    assert weighted.share[0] == pytest.approx((1 + 1 / 4) / (1 + 1 / 2 + 1 / 2 + 1 / 4))
+    touching = replace(neighbors, distances=np.array([[0.0, 0.0, 1.0, 1.0]]))
+    assert vote(touching, codes, 2, weights="distance").share.tolist() == [0.5]
+    assert vote(touching, codes, 2, weights="distance").codes.tolist() == [1]
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_votes_are_those_of_scikit_learn(embedding, cells, weights):
+    codes = np.unique(cells.labels.astype(str), return_inverse=True)[1]
+    model = KNeighborsClassifier(7, weights=weights).fit(embedding[:100], codes[:100])
+    won = vote(nearest(embedding[:100], 7, query=embedding[100:]), codes[:100], 3, weights=weights, ties="first")
+    assert np.array_equal(won.codes, model.predict(embedding[100:]))
+    np.testing.assert_allclose(won.share, model.predict_proba(embedding[100:]).max(axis=1), rtol=1e-5)
