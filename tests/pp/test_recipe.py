@@ -238,6 +238,12 @@ def test_a_file_without_counts_is_explained(shared_data, unchanged):
         assert part in error.fix
 
 
+def test_what_the_message_promises_works(shared_data):
+    adata = ad.read_h5ad(shared_data / "rna_villani_dc_2batches_lognorm.h5ad")
+    ssl.tl.fit(adata, "simclr", batch_key="batch", max_epochs=1)
+    assert np.isfinite(adata.obsm["X_simclr"]).all()
+
+
 class TestFunctions:
     counts = ssl.datasets.synthetic(200, 60, n_types=3, n_batches=2).X
 

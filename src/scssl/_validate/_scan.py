@@ -48,7 +48,13 @@ class Scan:
 def scan(stored: Any, used: np.ndarray) -> Scan:
     """Look at every value once."""
     n_obs, n_vars = stored.shape
-    found = Scan(used, *(np.zeros(n, dtype=bool) for n in (n_obs, n_obs, n_vars)), totals=np.zeros(n_obs))
+    found = Scan(
+        used=used,
+        cells=np.zeros(n_obs, dtype=bool),
+        cells_used=np.zeros(n_obs, dtype=bool),
+        genes=np.zeros(n_vars, dtype=bool),
+        totals=np.zeros(n_obs),
+    )
     for row, column, block in blocks(stored):
         if hasattr(block, "tocsr"):
             _sparse(found, block, row, column)
