@@ -88,15 +88,10 @@ def annotate(
     True
     """
     name = _keys.bare(use_rep) if key_added is None and isinstance(use_rep, str) else key_added
-    enforce(_options(classifier, k, weights))
-    enforce(_objects(query, reference, use_rep))
+    enforce(_problems(query, reference, use_rep, label_key, options=(classifier, k, weights), name=name))
     slot = _slot(query, use_rep)
-    enforce(_embeddings(query, reference, slot))
-    enforce(columns.label(reference, label_key))
     labels = pd.Categorical(column(reference, label_key, parameter="label_key").astype(str))
-    enforce(_targets(query, name))
-    enforce(_too_few(labels, classifier))
-    x, known = _dense(query.obsm[slot]), _dense(reference.obsm[slot])
+    x, known = _dense(query.obsm[slot]), _dense(reference.obsm[_slot(reference, use_rep)])
     codes, confidence = _by_vote(known, labels, x, k, weights) if classifier == KNN else _by_line(known, labels, x)
     label = pd.Series(pd.Categorical.from_codes(codes, labels.categories), index=query.obs_names)
     query.obs[_keys.label(name)] = label.cat.remove_unused_categories()
@@ -124,6 +119,19 @@ def _by_line(known: np.ndarray, labels: pd.Categorical, x: np.ndarray) -> tuple[
     return model.classes_[probability.argmax(axis=1)], probability.max(axis=1)
 
 
+def _problems(
+    query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[Any, Any, Any], name: Any
+) -> Iterator[Problem]:
+    """All that can be wrong with a call; what comes later relies on what came before."""
+    yield from _options(*options)
+    yield from _objects(query, reference, use_rep)
+    yield from _embeddings(query, reference, use_rep)
+    yield from columns.label(reference, label_key)
+    yield from _targets(query, name)
+    if options[0] == LINEAR:
+        yield from _too_few(column(reference, label_key, parameter="label_key").astype(str))
+
+
 def _options(classifier: Any, k: Any, weights: Any) -> Iterator[Problem]:
     for parameter, value, known in (("classifier", classifier, CLASSIFIERS), ("weights", weights, WEIGHTS)):
         if value not in known:
@@ -147,9 +155,10 @@ def _objects(query: Any, reference: Any, use_rep: Any) -> Iterator[Problem]:
             yield Problem("unknown_use_rep", "use_rep", message, fix, missing=True)
 
 
-def _embeddings(query: Any, reference: Any, slot: str) -> Iterator[Problem]:
+def _embeddings(query: Any, reference: Any, use_rep: str) -> Iterator[Problem]:
     """The embeddings are finite and alike, and the query is not part of the reference."""
-    arrays = {"query": _dense(query.obsm[slot]), "reference": _dense(reference.obsm[_slot(reference, slot)])}
+    slot = _slot(query, use_rep)
+    arrays = {"query": _dense(query.obsm[slot]), "reference": _dense(reference.obsm[_slot(reference, use_rep)])}
     for parameter, array in arrays.items():
         bad = ~np.isfinite(array.astype(np.float64)).reshape(len(array), -1).all(axis=1)
         if array.ndim != 2 or len(array) == 0 or bad.any():
@@ -184,9 +193,9 @@ def _targets(query: Any, name: Any) -> Iterator[Problem]:
         yield Problem("key_exists", "key_added", message, "Pass another key_added.")
 
 
-def _too_few(labels: pd.Categorical, classifier: str) -> Iterator[Problem]:
-    if classifier == LINEAR and len(labels.categories) < 2:
-        message = f"All cells of the reference have the label {labels.categories[0]!r}; a linear classifier needs two."
+def _too_few(labels: pd.Series) -> Iterator[Problem]:
+    if labels.nunique() < 2:
+        message = f"All cells of the reference have the label {labels.iloc[0]!r}; a linear classifier needs two."
         yield Problem("single_label", "label_key", message, "Pass a column with several labels.")
 
 

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import scssl as ssl
+from scssl import _results
+
+KEYS = {"batch_key": "batch", "label_key": "cell_type"}
+
+
+@pytest.fixture(scope="module")
+def made():
+    """150 cells with a good, a shifted and a noisy embedding, and values to compute the state before from."""
+    random = np.random.default_rng(0)
+    types, batches = np.arange(150) % 3, np.arange(150) // 3 % 3
+    values = np.log1p(random.poisson(2.0 + 3 * np.eye(3, 20)[types] + np.eye(3, 20)[2 - batches])).astype(np.float32)
+    adata = ad.AnnData(sp.csr_matrix(values))
+    adata.obs["cell_type"] = pd.Categorical([f"t{t}" for t in types])
+    adata.obs["batch"] = pd.Categorical([f"b{b}" for b in batches])
+    adata.obs["split"] = np.where(batches == 2, "query", "reference")
+    good = 4 * np.eye(3, 6)[types] + random.normal(size=(150, 6))
+    adata.obsm["X_good"] = good.astype(np.float32)
+    adata.obsm["X_pca"] = (good + 5 * np.eye(3, 6)[batches]).astype(np.float32)
+    return adata
+
+
+@pytest.fixture
+def adata(made):
+    return made.copy()
+
+
+def core(table):
+    """What must be the same in two calls."""
+    return table.drop(columns=["score_s", "peak_mb", "created"]).reset_index(drop=True)
+
+
+def test_writes_scores_and_nothing_else(adata, unchanged):
+    copy = adata.copy()
+    table = ssl.tl.evaluate(adata, use_rep=["X_good", "X_pca"], **KEYS)
+    stored = adata.uns.pop("scssl")
+    assert list(stored) == ["schema", "scores"]
+    pd.testing.assert_frame_equal(_results.conform(stored["scores"]), table)
+    with unchanged(copy) as before:
+        before.against(adata)
+
+
+def test_rows_are_complete(adata):
+    table = ssl.tl.evaluate(adata, use_rep=["X_good", "pca"], **KEYS)
+    assert tuple(table.columns) == _results.COLUMNS
+    assert set(table["method"]) == {"good", "pca", "random", "oracle"}
+    assert (table["key"] == table["method"]).all()
+    assert len(table) == 4 * (10 + 3 * 5)
+    assert set(table["status"]) == {"ok"}
+    assert (table["n_obs"] == 150).all()
+    assert len(set(table["data_id"])) == 1
+    assert (table["score_s"] >= 0).all()
+    assert (table["peak_mb"] > 0).all()
+    assert (table["version"] == ssl.__version__).all()
+    assert set(table.loc[table["main"], "metric"]) == {"macro_f1"}
+    scores = table[table["split"] == ""].set_index(["metric", "method"])["value"]
+    for metric in ("ilisi", "kbet", "bras", "pcr_comparison"):
+        assert scores[metric, "good"] > scores[metric, "pca"]
+    scaled = table.query("metric == 'accuracy'").groupby("method")["scaled"].mean()
+    assert scaled["random"] == 0
+    assert scaled["oracle"] == 1
+    assert 0.5 < scaled["good"] <= 1
+
+
+def test_known_embeddings_carry_their_record(adata):
+    adata.uns["scssl"] = {
+        "schema": 1,
+        "models": {"good": {"method": "simclr", "config_id": "c0ffee", "seed": 3, "seconds": 1.5}},
+        "embeddings": {},
+    }
+    table = ssl.tl.evaluate(adata, use_rep="good", tasks="batch_correction", **KEYS)
+    row = table[table["key"] == "good"].iloc[0]
+    assert (row["method"], row["config_id"], row["seed"], row["fit_s"]) == ("simclr", "c0ffee", 3, 1.5)
+    assert list(adata.uns["scssl"]["models"]) == ["good"]
+
+
+def test_a_second_call_adds_and_replaces(adata):
+    first = ssl.tl.evaluate(adata, use_rep="good", **KEYS)
+    second = ssl.tl.evaluate(adata, use_rep="pca", **KEYS)
+    assert set(second["method"]) == {"pca", "random", "oracle"}
+    stored = ssl.get.scores(adata)
+    assert set(stored["method"]) == {"good", "pca", "random", "oracle"}
+    assert len(stored) == len(first) + 25
+    again = ssl.tl.evaluate(adata, use_rep="pca", **KEYS)
+    pd.testing.assert_frame_equal(core(again), core(second))
+    assert len(ssl.get.scores(adata)) == len(stored)
+
+
+def test_order_and_company_of_embeddings_do_not_matter(adata):
+    both = ssl.tl.evaluate(adata, use_rep=["good", "pca"], **KEYS)
+    alone = ssl.tl.evaluate(adata, use_rep="pca", **KEYS)
+    kept = both[both["method"] != "good"]
+    pd.testing.assert_frame_equal(core(kept), core(alone))
+
+
+@pytest.mark.parametrize("form", ["frame", "sparse", "fortran", "read-only", "float64"])
+def test_form_of_the_embedding_does_not_matter(adata, form):
+    expected = ssl.tl.evaluate(adata, use_rep="good", **KEYS)
+    x = adata.obsm["X_good"]
+    forms = {
+        "frame": lambda: pd.DataFrame(x, index=adata.obs_names),
+        "sparse": lambda: sp.csr_matrix(x),
+        "fortran": lambda: np.asfortranarray(x),
+        "read-only": lambda: np.frombuffer(x.tobytes(), dtype=x.dtype).reshape(x.shape),
+        "float64": lambda: x.astype(np.float64),
+    }
+    adata.obsm["X_good"] = forms[form]()
+    found = ssl.tl.evaluate(adata, use_rep="good", **KEYS)
+    np.testing.assert_allclose(found["value"], expected["value"], atol=1e-6)
+
+
+def test_one_bad_embedding_does_not_touch_the_others(adata):
+    alone = ssl.tl.evaluate(adata, use_rep="good", **KEYS)
+    bad = adata.obsm["X_good"].copy()
+    bad[7, 2] = np.nan
+    adata.obsm["X_bad"], adata.obsm["X_flat"] = bad, np.ones((150, 4))
+    table = ssl.tl.evaluate(adata, use_rep=["bad", "good", "flat"], **KEYS)
+    broken = table[table["method"] == "bad"]
+    assert len(broken) == 10 + 5
+    assert set(broken["status"]) == {"failed"}
+    assert (
+        broken["message"]
+        .str.contains("1 of 150 cells have NaN or inf in the embedding (first: '7')", regex=False)
+        .all()
+    )
+    flat = table[table["method"] == "flat"]
+    assert set(flat["status"]) == {"collapsed", "not_applicable"}
+    pd.testing.assert_frame_equal(core(table[table["method"].isin(["good", "random", "oracle"])]), core(alone))
+
+
+def test_split_column(adata):
+    table = ssl.tl.evaluate(adata, use_rep="good", tasks="cell_typing", label_key="cell_type", split_key="split")
+    assert set(table["split"]) == {"held-out split=query"}
+    assert set(table["task"]) == {"cell_typing"}
+
+
+def test_tasks_follow_from_the_columns(adata):
+    assert set(ssl.tl.evaluate(adata, use_rep="good", **KEYS)["task"]) == {"batch_correction", "cell_typing"}
+    only = ssl.tl.evaluate(adata, use_rep="good", batch_key="batch")
+    assert set(only["task"]) == {"batch_correction"}
+    assert set(only[only["status"] == "ok"]["metric"]) == {"ilisi", "pcr_comparison"}
+    assert set(only["method"]) == {"good", "random"}
+
+
+def test_without_a_matrix(adata):
+    bare = ad.AnnData(obs=adata.obs.copy(), obsm={"X_good": adata.obsm["X_good"]})
+    table = ssl.tl.evaluate(bare, use_rep="good", **KEYS)
+    assert set(table.query("metric == 'pcr_comparison'")["status"]) == {"not_applicable"}
+    assert set(table.query("metric != 'pcr_comparison'")["status"]) == {"ok"}
+    assert table["data_id"].str.len().min() > 8
+
+
+def test_scores_survive_files(adata, tmp_path):
+    table = ssl.tl.evaluate(adata, use_rep="good", **KEYS)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    pd.testing.assert_frame_equal(ssl.get.scores(ad.read_h5ad(tmp_path / "a.h5ad")), table)
+
+
+def test_mudata_and_a_modality(adata):
+    parts = {"rna": adata.copy(), "prot": adata[:, :5].copy()}
+    parts["prot"].var_names = [f"p{i}" for i in range(5)]
+    mdata = md.MuData(parts)
+    mdata.obs["batch"], mdata.obs["cell_type"] = adata.obs["batch"], adata.obs["cell_type"]
+    mdata.obsm["X_joint"] = adata.obsm["X_good"]
+    joint = ssl.tl.evaluate(mdata, use_rep="joint", **KEYS)
+    part = ssl.tl.evaluate(mdata, use_rep="good", modality="rna", **KEYS)
+    alone = ssl.tl.evaluate(adata, use_rep="good", **KEYS)
+    for table in (joint, part):
+        np.testing.assert_allclose(table["value"], alone["value"], atol=1e-6)
+    assert "scores" in mdata.uns["scssl"]
+    assert "scssl" not in mdata.mod["rna"].uns
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "code", "says"),
+    [
+        ({"use_rep": "X_goof"}, ssl.KeyNotFoundError, "unknown_use_rep", "Did you mean 'X_good'?"),
+        ({"use_rep": []}, ssl.InputError, "no_use_rep", "obsm has 'X_good', 'X_pca'"),
+        ({"use_rep": [3]}, ssl.KeyNotFoundError, "unknown_use_rep", "use_rep=3"),
+        ({"use_rep": ["good", "X_good"]}, ssl.InputError, "duplicated_use_rep", "'X_good' more than once"),
+        ({"batch_key": "bach"}, ssl.KeyNotFoundError, "unknown_batch_key", "Did you mean 'batch'?"),
+        ({"label_key": "celltype"}, ssl.KeyNotFoundError, "unknown_label_key", "Did you mean 'cell_type'?"),
+        ({"label_key": "batch"}, ssl.InputError, "label_is_batch", "the same column"),
+        ({"split_key": "splt"}, ssl.KeyNotFoundError, "unknown_obs_column", "split_key='splt'"),
+        ({"split_key": "batch"}, ssl.InputError, "split_one_sided", "calls 0 of 150 cells 'query'"),
+        ({"tasks": "cell_type"}, ssl.KeyNotFoundError, "unknown_task", "Did you mean 'cell_typing'?"),
+        ({"tasks": "cell_typing", "label_key": None}, ssl.InputError, "task_needs_column", "needs label_key"),
+        ({"batch_key": None, "label_key": None}, ssl.InputError, "task_needs_column", "needs batch_key"),
+        ({"seed": -1}, ssl.InputError, "bad_seed", "seed=-1"),
+        ({"seed": "0"}, ssl.InputError, "bad_seed", "seed='0'"),
+        ({"profile": "papper"}, ssl.KeyNotFoundError, "unknown_profile", "Did you mean 'paper'?"),
+        ({"modality": "rna"}, ssl.KeyNotFoundError, "unknown_modality", "modality='rna'"),
+        ({"batch_key": "holes"}, ssl.InputError, "batch_missing_values", "4 of 150 cells have no value"),
+        ({"label_key": "holes"}, ssl.InputError, "label_missing_values", "4 of 150 cells have no value"),
+        ({"split_key": "holes"}, ssl.InputError, "split_missing_values", "4 of 150 cells have no value"),
+    ],
+)
+def test_bad_calls_are_refused_and_change_nothing(adata, unchanged, change, kind, code, says):
+    adata.obs["holes"] = pd.Categorical(np.where(np.arange(150) < 4, None, adata.obs["batch"].astype(str)))
+    with unchanged(adata), pytest.raises(kind) as caught:
+        ssl.tl.evaluate(adata, **{"use_rep": "good", **KEYS, **change})
+    assert caught.value.code == code
+    assert says in str(caught.value)
+    assert caught.value.parameter
+    assert str(caught.value).endswith("Nothing was changed.")
+
+
+def test_not_an_object():
+    with pytest.raises(ssl.InputError, match="of type ndarray") as caught:
+        ssl.tl.evaluate(np.zeros((3, 2)), use_rep="X_a", **KEYS)
+    assert caught.value.code == "bad_type"
+
+
+def test_a_single_batch_is_said_and_scored(adata):
+    adata.obs["batch"] = "B"
+    with pytest.warns(ssl.ScsslWarning, match="single value"):
+        table = ssl.tl.evaluate(adata, use_rep="good", tasks="batch_correction", **KEYS)
+    status = table[table["method"] == "good"].set_index("metric")["status"]
+    assert status["bras"] == "not_applicable"
+    assert status["silhouette_label"] == "ok"
+
+
+def test_torch_is_not_imported(adata, tmp_path):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    code = (
+        "import sys, anndata, scssl as ssl; adata = anndata.read_h5ad(sys.argv[1]);"
+        "ssl.tl.evaluate(adata, use_rep='good', batch_key='batch', label_key='cell_type');"
+        "print([m for m in ('torch', 'jax', 'scanpy', 'umap', 'numba') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.h5ad"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
