@@ -142,11 +142,7 @@ def without_two_labels(_, reference):
             "query cannot be used: 1 of 60 cells",
         ),
         (lambda q, r: r.obsm["X_e"].__setitem__((4, 0), np.inf), "bad_embedding", "reference cannot be used: 1 of 120"),
-        (
-            lambda q, r: r.obs.__setitem__("cell_type", r.obs["cell_type"].mask(np.arange(120) < 2)),
-            "label_missing_values",
-            "2 of 120 cells",
-        ),
+        (without_two_labels, "label_missing_values", "2 of 120 cells"),
     ],
 )
 def test_bad_objects_are_refused_and_unchanged(query, reference, unchanged, spoil, code, says):
