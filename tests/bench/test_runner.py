@@ -1,0 +1,136 @@
+"""Plans and their runs: listed before, failures as rows, labels and held-out cells never seen in training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import scssl as ssl
+from scssl._errors import InputError, KeyNotFoundError
+from scssl.bench import plan as plans
+from scssl.methods.simclr import SimCLR
+
+QUICK = {"method": "simclr", "max_epochs": 1, "batch_size": 64}
+
+
+@pytest.fixture(scope="module")
+def cells():
+    adata = ssl.datasets.synthetic(n_obs=150, n_vars=80, n_types=3, n_batches=3, seed=0)
+    ssl.pp.recipe(adata, batch_key="batch", n_top_genes=60)
+    return adata
+
+
+def compare(adata, methods, **options):
+    options = {"batch_key": "batch", "label_key": "cell_type"} | options
+    return ssl.tl.benchmark(adata, methods=methods, **options)
+
+
+def test_the_plan_lists_every_cell(cells):
+    plan = plans.plan(cells, methods=["pca", "simclr"], tasks=None, seeds=2, batch_key="batch", label_key="cell_type")
+    table = plan.table()
+    assert len(plan.jobs) == 2 * 2 * (1 + 3)
+    assert len(table) == len(set(table["cell_id"])) == 16
+    assert table.groupby("task").size().to_dict() == {"batch_correction": 4, "cell_typing": 12}
+    again = plans.plan(cells, methods=["pca", "simclr"], tasks=None, seeds=2, batch_key="batch", label_key="cell_type")
+    assert again.table().equals(table)
+
+
+def test_rows_of_a_benchmark(cells, unchanged):
+    adata = cells.copy()
+    table = compare(adata, {"pca": {}, "quick": QUICK}, seeds=2, name="cells")
+    assert set(table["key"]) == {"pca", "quick", "random", "oracle"}
+    assert set(table["method"]) == {"pca", "simclr", "random", "oracle"}
+    assert (table["status"] == "ok").all()
+    trained = table[table["key"] == "quick"]
+    assert set(trained["seed"]) == {0, 1}
+    assert trained["fit_s"].notna().all()
+    assert set(table["data"]) == {"cells"}
+    typing = table.query("task == 'cell_typing' and metric == 'accuracy' and key == 'pca' and seed == 0")
+    assert set(typing["split"]) == {f"held-out batch={b}" for b in cells.obs["batch"].unique()}
+    oracle = table.query("key == 'oracle' and metric == 'accuracy'")
+    np.testing.assert_allclose(oracle["scaled"], 1.0)
+    stored = ssl.get.scores(adata)
+    assert len(stored) == len(table)
+    reference = cells.copy()
+    del adata.uns["scssl"]["scores"]
+    with unchanged(adata) as check:
+        check.against(reference)
+
+
+def test_a_failing_method_is_rows_with_the_reason(cells, monkeypatch):
+    def broken(self, views):
+        msg = "the loss of this method is out to lunch"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(SimCLR, "loss", broken)
+    table = compare(cells.copy(), {"pca": {}, "quick": QUICK})
+    failed = table[table["key"] == "quick"]
+    assert (failed["status"] == "failed").all()
+    assert failed["message"].str.contains("out to lunch").all()
+    assert failed["value"].isna().all()
+    whole = table[table["key"] == "pca"]
+    assert set(zip(failed["metric"], failed["split"], strict=True)) == set(zip(whole["metric"], whole["split"], strict=True))
+    assert (whole["status"] == "ok").all()
+
+
+def test_models_for_held_out_cells_never_see_them(cells):
+    """Held-out cells replaced by noise: same genes, same weights, same embedding of the reference."""
+    from scssl.bench import runner
+    from scssl.methods._fit import Request
+
+    query = (cells.obs["batch"] == "batch1").to_numpy()
+    spoiled = cells.copy()
+    values = spoiled.X.toarray()
+    values[query] = np.random.default_rng(0).random(values[query].shape)
+    spoiled.X = values
+    spoiled.obs["cell_type"] = np.where(query, "spoiled", spoiled.obs["cell_type"].astype(str))
+    job = plans.Job(plans.Entry("quick", "simclr", {"max_epochs": 1}), 0, plans.Split("x", query), ("cell_typing",))
+    clean, dirty = (runner._trained(job, data, Request(method="", batch_key="batch"))[0] for data in (cells, spoiled))
+    assert clean.features["rna"].tolist() == dirty.features["rna"].tolist()
+    np.testing.assert_array_equal(clean.embed(cells[~query].copy()), dirty.embed(cells[~query].copy()))
+
+
+def test_labels_are_never_seen(cells):
+    shuffled = cells.copy()
+    shuffled.obs["cell_type"] = np.random.default_rng(0).permutation(shuffled.obs["cell_type"].astype(str))
+    table, other = (compare(a.copy(), {"quick": QUICK}, tasks=["batch_correction"]) for a in (cells, shuffled))
+    free = ["ilisi", "pcr_comparison"]
+    pick = lambda t: t[(t["key"] == "quick") & t["metric"].isin(free)]["value"].to_numpy()  # noqa: E731
+    np.testing.assert_array_equal(pick(table), pick(other))
+
+
+def test_a_split_made_by_the_user(cells):
+    adata = cells.copy()
+    ssl.pp.split(adata, by="batch", held_out="batch2")
+    table = compare(adata, ["pca"], split_key="split", tasks=["cell_typing"])
+    assert set(table["split"]) == {"split=query"}
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"methods": []}, InputError, ["methods is empty"]),
+        ({"methods": ["pca", "pca"]}, InputError, ["'pca'", "more than once"]),
+        ({"methods": ["pac"]}, KeyNotFoundError, ["'pac'", "Did you mean 'pca'"]),
+        ({"seeds": 0}, InputError, ["seeds=0"]),
+        ({"seeds": [1, 1]}, InputError, ["different seeds"]),
+        ({"batch_key": "bach"}, KeyNotFoundError, ["'bach'", "'batch'"]),
+        ({"label_key": "batch"}, InputError, ["same column"]),
+        ({"held_out": ["nowhere"]}, InputError, ["'nowhere'", "'batch1'"]),
+        ({"tasks": ["cell_typin"]}, KeyNotFoundError, ["Did you mean 'cell_typing'"]),
+        ({"tasks": ["cell_typing"], "label_key": None}, InputError, ["cell_typing needs label_key"]),
+        ({"split_key": "batch"}, InputError, ["0 of 150 cells"]),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_runs(cells, options, kind, words, unchanged):
+    adata = cells.copy()
+    options = {"methods": ["pca"], "batch_key": "batch", "label_key": "cell_type"} | options
+    with unchanged(adata), pytest.raises(kind) as caught:
+        ssl.tl.benchmark(adata, **options)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_wrong_configuration_costs_its_own_rows(cells):
+    table = compare(cells.copy(), {"pca": {}, "typo": {"method": "simclr", "temprature": 1}}, tasks=["batch_correction"])
+    failed = table[table["key"] == "typo"]
+    assert failed["message"].str.contains("Did you mean 'temperature'").all()

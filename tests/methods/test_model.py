@@ -1,0 +1,166 @@
+"""Saved models: complete or absent, verified, never unpickled."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import scssl as ssl
+from scssl._errors import CheckpointError, InputError
+from scssl.methods._model import CARD, MANIFEST, WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def cells():
+    adata = ssl.datasets.synthetic(n_obs=80, n_vars=40, n_batches=2, seed=0)
+    ssl.pp.recipe(adata)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def model(cells):
+    return ssl.tl.fit(cells.copy(), "simclr", batch_key="batch", max_epochs=1, batch_size=40)
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_round_trip(model, folder, cells):
+    back = ssl.load(folder)
+    np.testing.assert_array_equal(back.embed(cells), model.embed(cells))
+    assert back.method == "simclr"
+    assert back.record == {**model.record, "path": str(folder)}
+    assert back.history["loss"].tolist() == model.history["loss"].tolist()
+    assert repr(back) == repr(model)
+    assert sorted(p.name for p in folder.iterdir()) == [CARD, MANIFEST, WEIGHTS]
+    assert not list(folder.parent.glob(".*"))
+
+
+def test_the_card_says_what_it_is(model, folder):
+    card = (folder / CARD).read_text()
+    assert card == model.card()
+    for words in ("SimCLR", model.record["data_id"], "80 cells", "ssl.load", '"temperature":0.5'):
+        assert words in card
+
+
+def test_saving_twice_needs_permission(model, folder):
+    with pytest.raises(InputError, match="exists already") as caught:
+        model.save(folder)
+    assert caught.value.parameter == "path"
+    model.save(folder, overwrite=True)
+    assert ssl.load(folder).method == "simclr"
+
+
+def test_a_folder_that_is_no_model_is_never_replaced(model, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="not a saved model"):
+        model.save(tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("part", [0, 7, 100, 0.5, 0.999])
+def test_truncated_weights_are_refused(folder, part):
+    content = (folder / WEIGHTS).read_bytes()
+    n = int(part if part >= 1 or part == 0 else part * len(content))
+    (folder / WEIGHTS).write_bytes(content[:n])
+    with pytest.raises(CheckpointError, match=f"has {n} bytes, its manifest says {len(content)}"):
+        ssl.load(folder)
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+def test_one_flipped_bit_is_noticed(folder, at):
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[int(at * len(content))] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        ssl.load(folder)
+
+
+def change(folder, **values):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest |= values
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_another_method_does_not_fit(folder):
+    change(folder, method="vicreg", config={})
+    with pytest.raises(CheckpointError, match="does not fit the method"):
+        ssl.load(folder)
+
+
+def test_newer_formats_are_named(folder):
+    change(folder, format=99)
+    with pytest.raises(CheckpointError, match="format 99.*Install a newer scssl"):
+        ssl.load(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "1"}', '{"format": 1}'])
+def test_damaged_manifests_are_refused(folder, content):
+    (folder / MANIFEST).write_text(content)
+    with pytest.raises(CheckpointError):
+        ssl.load(folder)
+
+
+def test_missing_files_are_named(folder, tmp_path):
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match=WEIGHTS):
+        ssl.load(folder)
+    with pytest.raises(CheckpointError, match="not a saved model"):
+        ssl.load(tmp_path / "nowhere")
+
+
+class Canary:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pkl", "weights.ckpt"])
+def test_pickles_are_refused_and_never_run(tmp_path, name):
+    (tmp_path / name).write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+    with pytest.raises(CheckpointError, match="by design"):
+        ssl.load(tmp_path / name)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_pickle_in_place_of_the_weights_is_never_run(folder, tmp_path):
+    from scssl import _files
+
+    (folder / WEIGHTS).write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+    size = (folder / WEIGHTS).stat().st_size
+    change(folder, files={WEIGHTS: {"bytes": size, "sha256": _files.sha256(folder / WEIGHTS)}})
+    with pytest.raises(CheckpointError):
+        ssl.load(folder)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_pca_equals_scikit_learn(cells):
+    from sklearn.decomposition import PCA
+
+    adata = cells.copy()
+    ssl.tl.fit(adata, "pca", width=10)
+    dense = adata.X.toarray().astype(np.float64)
+    expected = PCA(10, svd_solver="full").fit_transform(dense)
+    ours = adata.obsm["X_pca"]
+    signs = np.sign((ours * expected).sum(0))
+    np.testing.assert_allclose(ours * signs, expected, atol=1e-4)
+
+
+def test_noise_is_standard_normal_and_belongs_to_names(cells):
+    adata = cells.copy()
+    ssl.tl.fit(adata, "random", width=500)
+    noise = adata.obsm["X_random"]
+    assert abs(noise.mean()) < 0.02
+    assert noise.std() == pytest.approx(1, abs=0.02)
+    renamed = cells.copy()
+    renamed.obs_names = [f"x{n}" for n in renamed.obs_names]
+    model = ssl.tl.fit(cells.copy(), "random", width=500)
+    assert not np.allclose(model.embed(renamed), model.embed(cells))

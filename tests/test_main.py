@@ -1,0 +1,67 @@
+"""The command line, in this process: every command on files."""
+
+from __future__ import annotations
+
+import anndata as ad
+import pandas as pd
+import pytest
+
+import scssl as ssl
+from scssl.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    adata = ssl.datasets.synthetic(n_obs=120, n_vars=60, n_types=3, n_batches=2, seed=0)
+    adata.write_h5ad(folder / "counts.h5ad")
+    return folder
+
+
+def test_list(capsys):
+    for kind in ("methods", "tasks", "metrics", "datasets"):
+        assert main(["list", kind]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("simclr", "batch_correction", "ilisi", "pbmc68k"))
+
+
+def test_fit_embed_evaluate_benchmark_report(folder, capsys):
+    keys = ["--batch-key", "batch", "--label-key", "cell_type"]
+    assert main(["check", str(folder / "counts.h5ad"), "--method", "simclr", *keys]) == 0
+    assert "looks_like_counts" in capsys.readouterr().out
+    fitted = str(folder / "fitted.h5ad")
+    fit = ["fit", str(folder / "counts.h5ad"), "simclr", "--recipe", "--out", fitted, "--model", str(folder / "model")]
+    assert main([*fit, "--batch-key", "batch", "--max-epochs", "2", "--set", "width=16", "temperature=0.2"]) == 0
+    adata = ad.read_h5ad(fitted)
+    assert adata.obsm["X_simclr"].shape == (120, 16)
+    assert ssl.load(folder / "model").module.config.temperature == 0.2
+    assert main(["embed", fitted, str(folder / "model"), "--out", str(folder / "embedded.h5ad")]) == 0
+    assert "simclr" in ad.read_h5ad(folder / "embedded.h5ad").uns["scssl"]["embeddings"]
+    assert main(["evaluate", fitted, "X_simclr", *keys, "--out", str(folder / "scores.csv")]) == 0
+    assert {"simclr", "random", "oracle"} == set(pd.read_csv(folder / "scores.csv")["method"])
+    assert main(["benchmark", fitted, "--methods", "pca", "untrained", *keys, "--out", str(folder / "bench.csv")]) == 0
+    assert main(["report", str(folder / "bench.csv"), "--out", str(folder / "report.html")]) == 0
+    assert "<html" in (folder / "report.html").read_text()
+
+
+def test_cite(capsys):
+    assert main(["cite", "simclr", "vicreg"]) == 0
+    assert "@" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "nowhere.h5ad", "--out", "x.h5ad"], "no file 'nowhere.h5ad'"),
+        (["cite", "simcl"], "Did you mean 'simclr'"),
+    ],
+)
+def test_errors_go_to_stderr_and_the_exit_code(words, message, capsys):
+    assert main(words) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_h5ad(tmp_path, capsys):
+    (tmp_path / "x.h5ad").write_bytes(b"not at all")
+    assert main(["check", str(tmp_path / "x.h5ad")]) == 1
+    assert "cannot be read as h5ad" in capsys.readouterr().err
