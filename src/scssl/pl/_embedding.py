@@ -189,7 +189,7 @@ class _Paint:
     def explain(self, ax: Axes, title: str, *, beside: bool) -> None:
         """The legend or the colour bar: in an axes of its own, or beside the only panel."""
         if isinstance(self.meaning, mpl.cm.ScalarMappable):
-            place = {"ax": ax} if beside else {"cax": ax.inset_axes((0.02, 0.15, 0.07, 0.7))}
+            place: dict[str, Any] = {"ax": ax} if beside else {"cax": ax.inset_axes((0.02, 0.15, 0.07, 0.7))}
             bar = ax.figure.colorbar(self.meaning, **place)
             bar.outline.set_visible(False)
             bar.ax.set_title(title, fontsize=9, loc="left")
@@ -215,7 +215,7 @@ def _palette(n: int) -> list[Any]:
         return list(CATEGORIES[:n])
     if n <= 20:
         # dark and light of the same hue are far apart in the list, so that neighbours differ
-        pairs = mpl.colormaps["tab20"].colors
+        pairs = [mpl.colormaps["tab20"](i) for i in range(20)]
         return [*CATEGORIES, *(c for i in (1, 0) for c in pairs[i::2])][:n]
     return [mpl.colormaps["turbo"](i / (n - 1)) for i in range(n)]
 
@@ -244,7 +244,8 @@ def _scatter(ax: Axes, points: np.ndarray, colors: np.ndarray, order: np.ndarray
     size = np.clip(inches**2 * 2400 / max(len(points), 1), 0.3, 30)
     drawn = colors[order] if len(colors) == len(points) else colors
     # a raster keeps the file small and quick; text and axes stay vectors
-    ax.scatter(*points[order].T, s=size, c=drawn, linewidths=0, rasterized=len(points) > SAVED_DPI)
+    x, y = points[order].T
+    ax.scatter(x, y, s=size, c=drawn, linewidths=0, rasterized=len(points) > SAVED_DPI)
     ax.margins(0.04)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():

@@ -26,7 +26,7 @@ SAVED_DPI = 200
 # Okabe and Ito's colours for colour-blind readers, without black; yellow last because it is faint on white
 CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#B5A900")
 
-_RC = {
+_RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 9,

@@ -215,11 +215,9 @@ class Table:
         if column.group == TOTALS and column.name != TOTAL:
             color = OTHER_COLOR
         color = "#A9A9A9" if control else color
-        fill = (
-            {"facecolor": color, "edgecolor": color}
-            if sound
-            else {"facecolor": "white", "edgecolor": color, "hatch": "////"}
-        )
+        fill: dict[str, Any] = {"facecolor": color, "edgecolor": color}
+        if not sound:
+            fill |= {"facecolor": "white", "hatch": "////"}
         length = TRACK * min(max(value, 0.0), 1.0)
         width = 0 if sound else 0.7 * self.scale
         self.ax.add_patch(Rectangle((left, y - 0.085), length, 0.17, linewidth=width, zorder=2, **fill))
@@ -235,7 +233,7 @@ class Table:
         share = min(max(value, 0.0), 1.0)
         fill = _grey(share) if control else self._map(share)
         ink = "white" if _dark(fill) else INK
-        style = {"facecolor": fill, "edgecolor": "none"}
+        style: dict[str, Any] = {"facecolor": fill, "edgecolor": "none"}
         if not sound:
             style, ink = {"facecolor": "white", "edgecolor": MUTED, "linestyle": (0, (2, 1.5))}, MUTED
         shape = FancyBboxPatch(

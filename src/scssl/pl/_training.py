@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from scssl import _keys
@@ -106,8 +107,8 @@ def _nothing(figsize: tuple[float, float] | None) -> Axes:
 
 def _grid(tables: dict[str, pd.DataFrame], figsize: tuple[float, float] | None) -> Axes:
     size = figsize or (3 * _PANEL[0], len(tables) * _PANEL[1] + 0.2)
-    figure, axes = plt.subplots(len(tables), 3, figsize=size, squeeze=False, layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06, hspace=0.06, w_pad=0.08, h_pad=0.08)
+    spacing = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06, w_pad=0.08, h_pad=0.08)
+    _, axes = plt.subplots(len(tables), 3, figsize=size, squeeze=False, layout=spacing)
     for row, (name, table) in zip(axes, tables.items(), strict=True):
         _loss(row[0], name, table)
         for ax, column, title in zip(row[1:], ("effective_rank", "spread"), ("Effective rank", "Spread"), strict=True):
