@@ -241,3 +241,10 @@ def test_torch_is_not_imported(adata, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.h5ad"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_rows_of_the_paper_profile_do_not_replace_others(adata):
+    clean = ssl.tl.evaluate(adata, use_rep="good", tasks="cell_typing", **KEYS)
+    paper = ssl.tl.evaluate(adata, use_rep="good", tasks="cell_typing", profile="paper", **KEYS)
+    assert set(paper["config_id"]) == {"paper"}
+    assert len(ssl.get.scores(adata)) == len(clean) + len(paper)
