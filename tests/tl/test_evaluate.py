@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn.decomposition  # noqa: F401 - its first import sets variables and filters, which is not ours to undo
 
 import scssl as ssl
 from scssl import _results
