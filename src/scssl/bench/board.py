@@ -131,8 +131,10 @@ def _columns(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     table["title"] = [_title(metric, group) for metric, group in zip(table["metric"], table["group"], strict=True)]
     groups = [*dict.fromkeys([*GROUP_TITLES, *table["group"]])]
     table["place"] = table["group"].map(groups.index).astype(int)
-    table = table.sort_values(["place", "main"], ascending=[True, False], kind="stable")
-    return table.drop(columns="place").set_index("column")
+    order = {name: i for i, name in enumerate(_AGGREGATES)}
+    table["within"] = table["metric"].map(order).where(table["group"] == TOTALS, 0)
+    table = table.sort_values(["place", "main", "within"], ascending=[True, False, True], kind="stable")
+    return table.drop(columns=["place", "within"]).set_index("column")
 
 
 def _title(metric: str, group: str) -> str:
@@ -165,10 +167,14 @@ def _line_note(cells: pd.DataFrame) -> str:
     """Why numbers of a method are missing, or cannot be trusted; empty if all is well."""
     cells = cells[cells["group"] != TOTALS]
     notes = []
+    collapsed = cells[cells["status"] == _results.COLLAPSED]
+    if len(collapsed):  # is true of the embedding, not of single metrics: said once
+        notes.append(f"{REASONS[_results.COLLAPSED]} ({collapsed['message'].iloc[0]})")
+        cells = cells[cells["status"] != _results.COLLAPSED]
     for (status, message), part in cells[cells["status"] != _results.OK].groupby(["status", "message"], sort=False):
-        everything = len(part) == len(cells)
+        everything = len(part) == len(cells) and not len(collapsed)
         what = "" if everything else ", ".join(part["metric"]) + " "
-        few = part["n_seeds"].max() if status != _results.COLLAPSED else 0
+        few = part["n_seeds"].max()
         seeds = f" in {part['n_runs'].max() - few} of {part['n_runs'].max()} seeds" if few else ""
         notes.append(
             f"{what}{REASONS[status]}{seeds}" + (f": {message}" if message and message not in REASONS[status] else "")

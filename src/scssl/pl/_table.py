@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # all lengths in inches
 MARGIN, ROW, PILL, BAR, GAP, SECONDS = 0.22, 0.40, 0.55, 1.22, 0.20, 0.68
 TRACK = 0.72
-HEADER, NOTE = 1.44, 0.165
+HEADER, NOTE = 1.58, 0.165
 CHARACTERS_PER_INCH = 17.5  # of the small print
 GROUP_COLORS = {TOTALS: "#1F3B73", "typing": "#0B7A75"}
 OTHER_COLOR = "#4C6FA5"
