@@ -42,8 +42,7 @@ SIDEWAYS = {("pp", "tl"), ("pp", "pl"), ("tl", "pl"), ("tl", "pp"), ("pl", "tl")
 
 
 def room(path: Path) -> str:
-    top = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    return top
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
 def level(name: str) -> int:
@@ -96,7 +95,9 @@ def test_imports_go_down(path):
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if level(room(p)) in (0, 5, 6)], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if level(room(p)) in (0, 5, 6)], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_light_rooms_import_heavy_libraries_late(path):
     heavy = HEAVY - ({"matplotlib"} if room(path) == "pl" else set())
     wrong = [f"line {line}: {m}" for m, line, top in imports(path) if top and m.split(".")[0] in heavy]

@@ -148,6 +148,13 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def _summary(table: Any) -> str:
+    """The table of a benchmark as text: mean and spread over seeds, best method first."""
+    import scssl as ssl
+
+    return ssl.get.summary(table, statistic="text").T.to_string(header=True)
+
+
 def _config(pairs: Sequence[str]) -> dict[str, Any]:
     """``["temperature=0.2"]`` as ``{"temperature": 0.2}``."""
     import ast
@@ -182,7 +189,7 @@ def _check(data: Path, method: str | None, layer: str | None, batch_key: str | N
     _say(f"{(found['severity'] == 'error').sum()} errors, {(found['severity'] == 'warning').sum()} warnings")
 
 
-def _fit(  # noqa: PLR0913 - one parameter an option
+def _fit(
     data: Path,
     method: str,
     *,
@@ -229,7 +236,7 @@ def _evaluate(
     import scssl as ssl
 
     table = ssl.tl.evaluate(_read(data), use_rep=use_rep, batch_key=batch_key, label_key=label_key)
-    _say(ssl.get.summary(table).to_string())
+    _say(_summary(table))
     if out is not None:
         _write_scores(table, out)
 
@@ -249,7 +256,7 @@ def _benchmark(
     table = ssl.tl.benchmark(
         _read(data), methods=methods, seeds=seeds, layer=layer, batch_key=batch_key, label_key=label_key
     )
-    _say(ssl.get.summary(table).to_string())
+    _say(_summary(table))
     _write_scores(table, out)
 
 
@@ -274,13 +281,13 @@ def _demo(*, out: Path, data: Path | None, batch_key: str, label_key: str, seeds
 
     mpl.use("agg")
     adata = ssl.datasets.pbmc68k(batches=3) if data is None else _read(data)
-    name = "pbmc68k, 3 simulated batches" if data is None else data.stem
+    name = "pbmc68k (simulated batches)" if data is None else data.stem
     ssl.pp.recipe(adata, batch_key=batch_key)
     table = ssl.tl.benchmark(
         adata, methods=DEMO_METHODS, batch_key=batch_key, label_key=label_key, seeds=seeds, name=name
     )
     _write_scores(table, out / "scores.csv")
-    _say(ssl.get.summary(table).to_string())
+    _say(_summary(table))
     ssl.pl.benchmark(adata, save=out / "benchmark.png", show=False)
     with ssl.settings.override(verbosity="warning"):
         for method in DEMO_METHODS:

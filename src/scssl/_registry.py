@@ -34,7 +34,7 @@ class MethodSpec:
     family: str
     """``contrastive``, ``redundancy``, ``distillation``, ``masked``, ``generative``, ``baseline`` or ``control``."""
     reference: str = ""
-    """BibTeX key in ``docs/references.bib``."""
+    """BibTeX key in ``references.bib``."""
     input: str = "log1p"
     """Values the method is made for: ``log1p`` or ``counts``."""
     negatives: bool = False
@@ -142,7 +142,8 @@ class Registry(Generic[S]):
     """
 
     def __init__(self, kind: str, package: str, spec: type[S]) -> None:
-        self.kind, self.package, self.spec = kind, package, spec
+        self.kind, self.package = kind, package
+        self.spec: type[S] = spec
         self._objects: dict[str, Any] = {}
         self._added: dict[str, Entry[S]] = {}
         self.broken: dict[str, str] = {}
@@ -185,7 +186,7 @@ class Registry(Generic[S]):
         """All descriptions as a frame indexed by name."""
         import pandas as pd
 
-        columns = [f.name for f in fields(self.spec)]
+        columns: list[str] = [f.name for f in fields(self.spec)]
         rows = [{**asdict(self._entry(n).spec), "origin": self._entry(n).origin} for n in self.names(pattern)]
         return pd.DataFrame(rows, columns=[*columns, "origin"]).set_index("name")
 

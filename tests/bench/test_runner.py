@@ -69,7 +69,9 @@ def test_a_failing_method_is_rows_with_the_reason(cells, monkeypatch):
     assert failed["message"].str.contains("out to lunch").all()
     assert failed["value"].isna().all()
     whole = table[table["key"] == "pca"]
-    assert set(zip(failed["metric"], failed["split"], strict=True)) == set(zip(whole["metric"], whole["split"], strict=True))
+    assert set(zip(failed["metric"], failed["split"], strict=True)) == set(
+        zip(whole["metric"], whole["split"], strict=True)
+    )
     assert (whole["status"] == "ok").all()
 
 
@@ -131,6 +133,8 @@ def test_wrong_arguments_are_told_before_anything_runs(cells, options, kind, wor
 
 
 def test_a_wrong_configuration_costs_its_own_rows(cells):
-    table = compare(cells.copy(), {"pca": {}, "typo": {"method": "simclr", "temprature": 1}}, tasks=["batch_correction"])
+    table = compare(
+        cells.copy(), {"pca": {}, "typo": {"method": "simclr", "temprature": 1}}, tasks=["batch_correction"]
+    )
     failed = table[table["key"] == "typo"]
     assert failed["message"].str.contains("Did you mean 'temperature'").all()

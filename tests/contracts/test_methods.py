@@ -172,7 +172,9 @@ def test_labels_are_never_seen(name, trained, cells):
 def test_names_of_batches_do_not_matter(name, trained, cells):
     adata = cells.copy()
     adata.obs["batch"] = adata.obs["batch"].astype(str).map(lambda b: {"batch1": "zebra", "batch2": "ape"}.get(b, b))
-    model = ssl.tl.fit(adata, name, batch_key="batch", within_batch="mask" if METHODS.describe(name).negatives else None)
+    model = ssl.tl.fit(
+        adata, name, batch_key="batch", within_batch="mask" if METHODS.describe(name).negatives else None
+    )
     assert model.n_dims == trained[name].model.n_dims
 
 

@@ -45,10 +45,7 @@ def check(found: sp.csr_matrix, expected: np.ndarray) -> None:
     np.testing.assert_array_equal(found.toarray(), expected)
 
 
-HALF = pytest.mark.xfail(strict=True, reason="csr() hands float16 to scipy.sparse, which has no such type")
-
-
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=HALF) if k == "float16" else k for k in KINDS])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("genes", [None, [3, 0, 7]])
 def test_any_matrix_becomes_the_same(kind, genes, monkeypatch):
     monkeypatch.setattr(matrix, "BLOCK", 7)

@@ -133,7 +133,7 @@ def test_cells_of_modalities_are_matched_by_name(mudata):
 
 
 def test_modalities_that_cannot_be_had(mudata, dense):
-    with pytest.raises(KeyNotFoundError, match="'porot'.*'rna', 'prot'.*Did you mean 'prot'"):
+    with pytest.raises(KeyNotFoundError, match=r"'porot'.*'rna', 'prot'.*Did you mean 'prot'"):
         Source.from_data(mudata, modalities=("rna", "porot"))
     with pytest.raises(InputError, match="AnnData, which holds one"):
         Source.from_data(made(dense), modalities=("rna", "prot"))
@@ -153,7 +153,11 @@ def test_identity_is_that_of_the_content(dense, tmp_path):
     assert data_id(ad.read_h5ad(tmp_path / "x.h5ad"), columns=("batch",)) == name
     changed = dense.copy()
     changed[0, 0] += 1
-    others = [data_id(made(changed), columns=("batch",)), data_id(adata), data_id(adata[::-1].copy(), columns=("batch",))]
+    others = [
+        data_id(made(changed), columns=("batch",)),
+        data_id(adata),
+        data_id(adata[::-1].copy(), columns=("batch",)),
+    ]
     renamed = adata.copy()
     renamed.var_names = [f"h{i}" for i in range(G)]
     assert len({name, *others, data_id(renamed, columns=("batch",))}) == 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+import pickle  # noqa: TID251 - to make hostile files
 
 import numpy as np
 import pytest
@@ -96,7 +96,7 @@ def test_another_method_does_not_fit(folder):
 
 def test_newer_formats_are_named(folder):
     change(folder, format=99)
-    with pytest.raises(CheckpointError, match="format 99.*Install a newer scssl"):
+    with pytest.raises(CheckpointError, match=r"format 99.*Install a newer scssl"):
         ssl.load(folder)
 
 

@@ -50,5 +50,7 @@ def test_not_a_number_is_named():
 
 def test_patience_counts_epochs_without_improvement():
     patience = monitor.Patience(2)
-    assert [patience.over(x) for x in (5.0, 4.0, 4.0, 3.999, 3.0, 3.0, 3.0)] == [False] * 3 + [True] + [False] * 2 + [True]
+    assert [patience.over(x) for x in (5.0, 4.0, 4.0, 3.999, 3.0, 3.0, 3.0)] == [False] * 3 + [True] + [False] * 2 + [
+        True
+    ]
     assert not any(monitor.Patience(None).over(1.0) for _ in range(100))

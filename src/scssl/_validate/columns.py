@@ -64,7 +64,7 @@ def label(data: Any, label_key: Any, batch_key: Any = None, *, parameter: str = 
 
 
 def _confounded(data: Any, labels: pd.Series, label_key: str, batch_key: Any, parameter: str) -> Iterator[Problem]:
-    batches = next(iter(_places(data, batch_key)), None) if isinstance(batch_key, str) else None
+    batches = next(iter(places(data, batch_key)), None) if isinstance(batch_key, str) else None
     if batches is None or labels.nunique() < 2:
         return
     pairs = pd.DataFrame({"label": labels.to_numpy(), "batch": batches.astype(str).to_numpy()}).drop_duplicates()
@@ -78,15 +78,15 @@ def _confounded(data: Any, labels: pd.Series, label_key: str, batch_key: Any, pa
 
 def _values(data: Any, name: Any, parameter: str) -> tuple[pd.Series | None, list[Problem]]:
     """The column if it can be used at all, and what is wrong with it."""
-    problems = list(_present(data, name, parameter))
+    problems = list(present(data, name, parameter))
     if problems:
         return None, problems
-    values = next(_places(data, name))
+    values = next(places(data, name))
     problems = list(_usable(values, name, parameter))
     return (None if any(p.severity == ERROR for p in problems) else values), problems
 
 
-def _places(data: Any, name: str) -> Iterator[pd.Series]:
+def places(data: Any, name: str) -> Iterator[pd.Series]:
     """The columns that `name` may mean: of the object, then of each modality."""
     frames = [data.obs, *(part.obs for part in data.mod.values())] if hasattr(data, "mod") else [data.obs]
     for position, frame in enumerate(frames):
@@ -97,18 +97,19 @@ def _places(data: Any, name: str) -> Iterator[pd.Series]:
                 yield found if position == 0 else found.reindex(data.obs_names)
 
 
-def _present(data: Any, name: Any, parameter: str) -> Iterator[Problem]:
+def present(data: Any, name: Any, parameter: str) -> Iterator[Problem]:
+    """The column exists somewhere."""
     if not isinstance(name, str):
         message = f"{parameter}={name!r} is of type {type(name).__name__}, expected the name of a column of obs."
         yield Problem("key_not_text", parameter, message, "Pass one name, as text.")
-    elif next(_places(data, name), None) is None:
+    elif next(places(data, name), None) is None:
         known = [str(column) for column in data.obs.columns]
         for modality, part in getattr(data, "mod", {}).items():
             known += [f"{modality}:{column}" for column in part.obs.columns]
         where = "obs of the object nor of a modality" if hasattr(data, "mod") else "obs"
         message = f"{parameter}={name!r} is not a column of {where}, which has {listed(known)}."
         yield Problem(f"unknown_{parameter}", parameter, message, nearest(name, known), missing=True)
-    elif isinstance(next(_places(data, name)), pd.DataFrame):
+    elif isinstance(next(places(data, name)), pd.DataFrame):
         message = f"{parameter}={name!r} is the name of several columns of obs."
         yield Problem("duplicated_obs_columns", parameter, message, "Rename all but one of them.")
 

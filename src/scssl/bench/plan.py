@@ -118,16 +118,16 @@ def entries(methods: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> list[En
 
 def seed_list(seeds: int | Sequence[int]) -> list[int]:
     """``3`` means seeds 0, 1 and 2."""
-    chosen = list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else list(np.atleast_1d(seeds))
+    chosen = (
+        list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else list(np.atleast_1d(seeds))
+    )
     if not chosen or len(set(chosen)) < len(chosen) or not all(isinstance(s, int | np.integer) for s in chosen):
         msg = f"seeds={seeds!r} is not a number of seeds or a list of different seeds."
         raise InputError(msg, code="bad_seeds", parameter="seeds", fix="Pass seeds=3 or seeds=[0, 1, 2].")
     return [int(s) for s in chosen]
 
 
-def splits(
-    data: Any, *, batch_key: str | None, split_key: str | None, held_out: str | Sequence[str]
-) -> list[Split]:
+def splits(data: Any, *, batch_key: str | None, split_key: str | None, held_out: str | Sequence[str]) -> list[Split]:
     """Which cells are kept from training in turn.
 
     Raises

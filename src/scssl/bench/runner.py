@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import scssl
-from scssl import _files, _keys, _results, _settings
+from scssl import _keys, _results, _settings
 from scssl._errors import ScsslError, ScsslWarning, warn
 from scssl._registry import METRICS
 from scssl.data.columns import is_mudata

@@ -33,7 +33,7 @@ def data_id(data: Any, *, layer: str | None = None, columns: Sequence[str | None
         matrix = csr(part, layer=layer)
         digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
         for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         for index in (part.obs_names, part.var_names):
             digest.update(_hash(index))
     for name in columns:

@@ -28,7 +28,9 @@ def genes_of(adata: ad.AnnData, mask_by: str | None) -> np.ndarray:
 def rows(adata: ad.AnnData, start: int, stop: int, layer: str | None = None) -> Any:
     """A block of consecutive cells, read from disk if the object is backed."""
     part = values(adata, layer)[start:stop]
-    return part.to_memory() if hasattr(part, "to_memory") else part
+    for load in ("to_memory", "compute"):  # anndata's backed sparse matrices, dask arrays
+        part = getattr(part, load)() if hasattr(part, load) else part
+    return part
 
 
 def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None = None) -> sp.csr_matrix:
@@ -41,12 +43,17 @@ def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None
         blocks = [matrix]
     else:
         blocks = [rows(adata, i, min(i + BLOCK, adata.n_obs), layer) for i in range(0, adata.n_obs, BLOCK)]
-    parts = [_columns(sp.csr_matrix(block), genes) for block in blocks]
+    parts = [_columns(_sparse(block), genes) for block in blocks]
     own = sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
     own = sp.csr_matrix((own.data.astype(np.float32), own.indices, own.indptr), shape=own.shape, copy=True)
     own.sum_duplicates()
     own.eliminate_zeros()
     return own
+
+
+def _sparse(block: Any) -> sp.csr_matrix:
+    half = block.dtype == np.float16  # which scipy does not know
+    return sp.csr_matrix(block.astype(np.float32) if half else block)
 
 
 def _columns(block: sp.csr_matrix, genes: np.ndarray | None) -> sp.csr_matrix:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,13 +10,15 @@ from torch import Tensor, nn
 
 from scssl._errors import InputError
 from scssl._registry import listed, nearest
-from scssl._validate.config import config as check_config
 from scssl._validate import enforce
+from scssl._validate.config import config as check_config
 from scssl.nn.encoders import FUSIONS, Encoder
 from scssl.train.loop import Run, train
 from scssl.views.pipeline import describe, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scssl._registry import MethodSpec
     from scssl.data.source import Batch, Source
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,15 @@ import scssl
 from scssl import _files, _keys, _random, _results
 from scssl._errors import InputError, warn
 from scssl._registry import METHODS, MethodSpec
-from scssl._validate import enforce
 from scssl._validate import columns as check_columns
 from scssl._validate import config as check_config
+from scssl._validate import enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
+from scssl._validate import objects as check_objects
+from scssl._validate import paths as check_paths
 from scssl._validate import sizes as check_sizes
+from scssl.data.columns import is_mudata
 from scssl.data.identity import data_id
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
@@ -32,6 +35,7 @@ from scssl.train.loop import Run
 from scssl.train.sampler import MASK, OFF, SAMPLE, WITHIN_BATCH, Sampler
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
     from scssl._validate import Problem
@@ -53,7 +57,7 @@ class Request:
     accelerator: str = "auto"
     devices: int | str = "auto"
     precision: str = "auto"
-    checkpoint_dir: str | Path | None = None
+    checkpoint_dir: str | os.PathLike[str] | None = None
     resume: bool = False
     progress: bool | None = None
 
@@ -62,11 +66,18 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
     """What is wrong with the data for this request."""
     spec = METHODS.describe(request.method)
     yield from check_config.seed(request.seed)
+    yield from check_objects.container(data)
+    if request.checkpoint_dir is not None:
+        yield from check_paths.target(request.checkpoint_dir, parameter="checkpoint_dir")
     for name, part in parts_of(data, request.modalities).items():
-        yield from check_sizes.sizes(part)
-        yield from check_names.names(part)
+        prefix = f"Modality {name!r}: " if is_mudata(data) else ""
         expects = spec.input if kind_of(name) == "rna" else None
-        yield from check_matrix.matrix(part, layer=request.layer, expects=expects, genes=request.mask_by)
+        for found in (
+            check_sizes.sizes(part),
+            check_names.names(part),
+            check_matrix.matrix(part, layer=request.layer, expects=expects, genes=request.mask_by),
+        ):
+            yield from (replace(problem, message=prefix + problem.message) for problem in found)
     if request.batch_key is not None:
         yield from check_columns.batch(data, request.batch_key)
 
@@ -137,7 +148,7 @@ def fit(data: Any, request: Request) -> Model:
 def _run(module: Any, source: Source, request: Request, *, compared: str, identity: str) -> Run:
     config = module.config
     batch_size = getattr(config, "batch_size", 256)
-    if compared == SAMPLE:
+    if compared == SAMPLE and source.batch is not None:
         sampler = Sampler.by_batch(source.batch, source.batch_names, batch_size)
     else:
         sampler = Sampler.mixed(source.n_obs, batch_size)

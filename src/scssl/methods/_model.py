@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +13,21 @@ import scssl
 from scssl import _files
 from scssl._errors import CheckpointError, InputError, warn
 from scssl._registry import METHODS
-from scssl._validate import enforce
+from scssl._validate import ERROR, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
+from scssl._validate import objects as check_objects
+from scssl.data.columns import is_mudata
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.train.device import resolve as resolve_device
 from scssl.train.loop import embed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import os
+    from collections.abc import Iterator, Mapping
 
+    from scssl._validate import Problem
     from scssl.data.align import Alignment
     from scssl.methods._base import Method
 
@@ -77,7 +80,9 @@ class Model:
 
     def __repr__(self) -> str:
         genes = " + ".join(f"{len(names)} {name}" for name, names in self.features.items())
-        trained = f"trained on {self.record['n_obs']} cells for {self.record['epochs']} epochs, seed {self.record['seed']}"
+        trained = (
+            f"trained on {self.record['n_obs']} cells for {self.record['epochs']} epochs, seed {self.record['seed']}"
+        )
         return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}>"
 
     def embed(self, data: Any, *, layer: str | None = None, batch_size: int | None = None) -> np.ndarray:
@@ -117,11 +122,12 @@ class Model:
         device = resolve_device(accelerator)
         return embed(self.module, source, device=device, batch_size=batch_size or EMBED_BATCH), found
 
-    def _problems(self, data: Any, layer: str | None) -> Any:
+    def _problems(self, data: Any, layer: str | None) -> Iterator[Problem]:
+        yield from check_objects.container(data)
         names = list(self.features)
-        for name, part in parts_of(data, names if hasattr(data, "mod") or len(names) == 1 else None).items():
+        for name, part in parts_of(data, names if is_mudata(data) or len(names) == 1 else None).items():
             expects = self.module.spec.input if kind_of(name) == "rna" else None
-            yield from check_names.names(part)
+            yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
             yield from check_matrix.matrix(part, layer=layer, expects=expects, genes=None)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from scssl import _random
 from scssl._registry import METHODS
-from scssl.methods._base import Config, Method
+from scssl.methods import _base
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,14 +30,14 @@ LARGEST_EXACT = 5000  # features up to which the covariance matrix is decomposed
     trains=False,
     summary="the baseline that every method has to justify itself against",
 )
-class PCA(Method):
+class PCA(_base.Method):
     """Principal components of the log-normalised values :cite:p:`pearson1901pca`, by scikit-learn.
 
     Several modalities are put side by side, each scaled to the same total variance.
     """
 
     @dataclass(frozen=True)
-    class Config(Config):
+    class Config(_base.Config):
         """Configuration of PCA."""
 
         width: int = field(default=50, metadata={"at_least": 1})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scssl._registry import METHODS
 from scssl.methods._base import SelfSupervised, TrainedConfig
@@ -40,7 +40,7 @@ class SimCLR(SelfSupervised):
         projector: tuple[int, ...] = (64, 64)
         """Widths of the projection head."""
 
-    presets = {"paper": {"learning_rate": 1e-4, "max_epochs": 200, "temperature": 0.5}}
+    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200, "temperature": 0.5}}
 
     def build_heads(self, width: int) -> None:
         """The projection head."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scssl._registry import METHODS
-from scssl.methods._base import Config, Method
+from scssl.methods import _base
 from scssl.nn.encoders import Encoder
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     trains=False,
     summary="random weights: what the architecture gives away for free; a trained method has to beat it",
 )
-class Untrained(Method):
+class Untrained(_base.Method):
     """The encoder with random weights: what the architecture alone gives."""
 
     @dataclass(frozen=True)
-    class Config(Config):
+    class Config(_base.Config):
         """Configuration of the encoder."""
 
         hidden: tuple[int, ...] = (128,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scssl._registry import METHODS
 from scssl.methods._base import SelfSupervised, TrainedConfig
@@ -39,7 +39,7 @@ class VICReg(SelfSupervised):
         projector: tuple[int, ...] = (64, 256)
         """Widths of the projection head: wide, because the terms act on its dimensions."""
 
-    presets = {"paper": {"learning_rate": 1e-4, "max_epochs": 200}}
+    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200}}
 
     def build_heads(self, width: int) -> None:
         """The projection head."""
@@ -49,6 +49,4 @@ class VICReg(SelfSupervised):
         """The three terms on the two projections."""
         a, b = (self.project(self.represent(view)).float() for view in views)
         c = self.config
-        return vicreg(
-            a, b, invariance_weight=c.invariance, variance_weight=c.variance, covariance_weight=c.covariance
-        )
+        return vicreg(a, b, invariance_weight=c.invariance, variance_weight=c.variance, covariance_weight=c.covariance)

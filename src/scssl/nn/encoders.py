@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +21,7 @@ def mlp(sizes: Sequence[int], *, dropout: float = 0.0) -> nn.Sequential:
     The encoder of scSSL-Bench :cite:p:`ovcharenko2025scssl` is ``mlp((genes, 128, 64))``.
     """
     layers: list[nn.Module] = []
-    for i, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (before, after) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
         layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.Dropout(dropout) if last else nn.ReLU()]
     return nn.Sequential(*layers)

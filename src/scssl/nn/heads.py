@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 from torch import nn
 
@@ -20,7 +25,7 @@ def head(sizes: Sequence[int], *, last_norm: bool = False, last_bias: bool = Tru
         Whether the last linear layer has a bias (where no norm follows).
     """
     layers: list[nn.Module] = []
-    for before, after in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for before, after in pairwise(sizes[:-1]):
         layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
     layers.append(nn.Linear(sizes[-2], sizes[-1], bias=last_bias and not last_norm))
     if last_norm:

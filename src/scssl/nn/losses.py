@@ -73,5 +73,5 @@ def vicreg(
         "covariance": covariance(a) + covariance(b),
     }
     weights = (invariance_weight, variance_weight, covariance_weight)
-    loss = sum(weight * term for weight, term in zip(weights, terms.values(), strict=True))
-    return {"loss": loss, **terms}
+    weighted = [weight * term for weight, term in zip(weights, terms.values(), strict=True)]
+    return {"loss": torch.stack(weighted).sum(), **terms}

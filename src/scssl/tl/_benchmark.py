@@ -105,7 +105,7 @@ def benchmark(
         held_out=held_out,
         data_id=data_id(data, layer=layer, columns=(batch_key, label_key)),
     )
-    cells = Cells.of(data, batch_key=batch_key, label_key=label_key)
+    cells = Cells.of(data, batch_key=batch_key, label_key=label_key, layer=layer)
     common = {"data": name or "data", "data_id": plan.data_id, "n_obs": data.n_obs}
     base = Request(method="", layer=layer, batch_key=batch_key, accelerator=accelerator, progress=False)
     with _settings.settings.override(verbosity=min(int(_settings.settings.verbosity), 1)):

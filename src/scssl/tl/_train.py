@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from scssl import _files, _keys, _settings
 from scssl._errors import InputError
 from scssl._registry import METHODS
@@ -21,6 +19,7 @@ from scssl.methods._model import Model, load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from anndata import AnnData
     from mudata import MuData
 

@@ -24,7 +24,12 @@ def path_in(folder: str | Path) -> Path:
 
 
 def save(
-    folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run_id: str, history: list[dict[str, Any]]
+    folder: str | Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    run_id: str,
+    history: list[dict[str, Any]],
 ) -> None:
     """Write weights, optimiser and history. Random states need not be kept: every draw is derived from the seed."""
     from safetensors.torch import save_file
@@ -37,7 +42,9 @@ def save(
         save_file(tensors, temporary, metadata={"scssl": json.dumps(note)})
 
 
-def restore(folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run_id: str) -> list[dict[str, Any]]:
+def restore(
+    folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run_id: str
+) -> list[dict[str, Any]]:
     """Load a checkpoint into `module` and `optimizer`; the history so far, empty if there is no checkpoint.
 
     Raises

@@ -68,7 +68,7 @@ def train_on_several(
         fabric.launch()
         history, state = _work(fabric, module, source, run)
     else:
-        history, state = fabric.launch(_work, module, source, run)
+        history, state = fabric.launch(_work, module, source, run)  # type: ignore[arg-type]
     module.load_state_dict(state)
     return history
 

@@ -6,7 +6,6 @@ import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,6 +19,8 @@ from scssl.train.device import precision, seeded
 from scssl.views.pipeline import augment
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scssl.data.source import Batch, Source
     from scssl.train.sampler import Sampler
     from scssl.views._base import View
@@ -96,7 +97,10 @@ def train(module: Any, source: Source, run: Run, engine: Engine | None = None) -
     engine = engine or Engine()
     module.to(run.device)
     optimizer: torch.optim.Optimizer = torch.optim.Adam(
-        module.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay, fused=run.device.type in ("cpu", "cuda")
+        module.parameters(),
+        lr=run.learning_rate,
+        weight_decay=run.weight_decay,
+        fused=run.device.type in ("cpu", "cuda"),
     )
     history: list[dict[str, Any]] = []
     if run.resume and run.checkpoint_dir:
@@ -183,5 +187,7 @@ def embed(module: Any, source: Source, *, device: torch.device, batch_size: int)
     bad = int((~np.isfinite(embedding)).any(axis=1).sum())
     if bad:
         msg = f"The embedding of {bad} of {source.n_obs} cells is not finite: the weights or the values are not."
-        raise TrainingError(msg, code="embedding_not_finite", parameter="model", fix="Check the data with ssl.pp.check.")
+        raise TrainingError(
+            msg, code="embedding_not_finite", parameter="model", fix="Check the data with ssl.pp.check."
+        )
     return embedding

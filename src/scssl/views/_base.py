@@ -14,7 +14,7 @@ from torch import Tensor
 from scssl._errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from scssl._registry import ViewSpec
 
@@ -84,7 +84,7 @@ def count_of(share: float, genes: int) -> int:
     return int(share * genes + 1e-9)  # 0.29 * 100 is 28.999...
 
 
-def choose(shape: tuple[int, int], k: int, generator: torch.Generator) -> Tensor:
+def choose(shape: Sequence[int], k: int, generator: torch.Generator) -> Tensor:
     """Pick exactly `k` of the genes of each cell at random: a boolean tensor of `shape`."""
     keys = _windows("keys", shape, generator)
     if keys.device.type == "cpu":
@@ -93,7 +93,7 @@ def choose(shape: tuple[int, int], k: int, generator: torch.Generator) -> Tensor
     return keys <= keys.kthvalue(k, dim=1, keepdim=True).values
 
 
-def draw(shape: tuple[int, int], k: int, generator: torch.Generator) -> Tensor:
+def draw(shape: Sequence[int], k: int, generator: torch.Generator) -> Tensor:
     """`k` different genes of each cell: positions of shape ``(cells, k)``.
 
     Which genes is independent between cells; their order is one random permutation for all cells of the call.
@@ -102,12 +102,12 @@ def draw(shape: tuple[int, int], k: int, generator: torch.Generator) -> Tensor:
     return positions[:, torch.randperm(k, generator=generator, device=positions.device)]
 
 
-def normal(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Standard normal noise of `shape`."""
     return _windows("normal", shape, generator)
 
 
-def _windows(kind: str, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+def _windows(kind: str, shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Random numbers: for each cell a window of a fixed table at a random place.
 
     One draw a cell instead of one a gene, which would cost more than the network does.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,6 @@ import torch
 from scssl import _random
 from scssl._errors import InputError
 from scssl._registry import VIEWS, listed, nearest, unknown
-from scssl.data.source import Batch
 from scssl.views._base import Context, View
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from scssl.data.source import Source
+    from scssl.data.source import Batch, Source
 
 PIPELINES: dict[str, tuple[str, ...]] = {
     # the four corruptions of CLEAR at the strength of scSSL-Bench; every default of theirs is that of the views
@@ -74,7 +74,8 @@ def _number(part: str, strength: str) -> float:
 
 def _made(name: str, values: dict[str, Any]) -> View:
     if name not in VIEWS:
-        raise unknown("view", name, [*PIPELINES, *VIEWS.names()], parameter="views")
+        known = [*PIPELINES, *VIEWS.names()]
+        raise unknown("view", name, known, parameter="views")  # noqa: EM101 - a word, not the sentence
     kind = VIEWS.get(name)
     known = [f.name for f in fields(kind)]
     for key in values:
@@ -94,7 +95,7 @@ def augment(
     changed = {}
     for name, x in batch.x.items():
         generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"views/{name}", *counters))
-        context = Context(index, lambda i, name=name, device=x.device: source.rows(name, i, device), source.n_obs)
+        context = Context(index, partial(source.rows, name, device=x.device), source.n_obs)
         for view in views:
             x = view(x, context, generator)
         changed[name] = x

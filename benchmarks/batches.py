@@ -1,0 +1,121 @@
+"""Quality on real cells: what comparing cells within their batch does, on sets with several batches.
+
+    python benchmarks/batches.py [--seeds 3] [--sets NAME ...] [--out benchmarks/results/batches.csv]
+    python benchmarks/batches.py --table
+
+Every line of the table is trained with the default preset, no setting is tuned to a set. ``total`` is 0.6 bio + 0.4 batch
+of raw values. ``kNN`` is the accuracy of 11 nearest neighbours for each batch in turn: ``all cells`` on the embedding of
+a model that saw all cells (labels of the batch hidden from the classifier only), ``unseen batch`` with genes and weights
+from the other batches alone. Needs the development data (SCSSL_SHARED_DATA).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+import scssl as ssl
+
+HERE = Path(__file__).parent
+DATA = Path(os.environ.get("SCSSL_SHARED_DATA", HERE.parents[1] / "shared" / "data"))
+SETS = (
+    "rna_pancreas_5technologies",
+    "rna_pbmc_3chemistries",
+    "rna_cellbench_3lines_10x_celseq2_dropseq",
+    "rna_kang_2donors_ctrl_stim",
+)
+LINES = {
+    "pca": {"method": "pca"},
+    "untrained": {"method": "untrained"},
+    "random": {"method": "random"},
+    "simclr": {"method": "simclr"},
+    "simclr, within_batch=off": {"method": "simclr", "within_batch": "off"},
+    "vicreg": {"method": "vicreg"},
+    "vicreg, within_batch=off": {"method": "vicreg", "within_batch": "off"},
+}
+UNLABELLED = ("undefined", "nan")
+
+
+def scored(name: str, seeds: int) -> pd.DataFrame:
+    """All rows of one set."""
+    import anndata as ad
+
+    adata = ad.read_h5ad(DATA / f"{name}.h5ad")
+    adata = adata[~adata.obs["cell_type"].astype(str).isin(UNLABELLED)].copy()
+    ssl.pp.recipe(adata, batch_key="batch")
+    keys = {"batch_key": "batch", "label_key": "cell_type"}
+    slots = []
+    for line, options in LINES.items():
+        for seed in range(seeds):
+            slots.append(f"{line} {seed}")
+            options = {k: v for k, v in options.items() if k != "method"}
+            ssl.tl.fit(adata, LINES[line]["method"], batch_key="batch", seed=seed, key_added=slots[-1], **options)
+    together = ssl.tl.evaluate(adata, use_rep=[f"X_{slot}" for slot in slots], **keys)
+    own = together["key"].isin(slots)
+    together.loc[own, "key"] = together.loc[own, "key"].str.rsplit(" ", n=1).str[0]
+    together["protocol"] = "all cells"
+    apart = ssl.tl.benchmark(adata, methods=LINES, tasks=["cell_typing"], seeds=seeds, **keys)
+    apart["protocol"] = "unseen batch"
+    return pd.concat([together, apart]).assign(data=name)
+
+
+def table(rows: pd.DataFrame) -> str:
+    """The table as Markdown: mean over seeds and splits, standard deviation of the total over seeds."""
+    found = []
+    for (name, line), part in rows.groupby(["data", "key"], sort=False):
+        whole = part[part["task"] == "batch_correction"]
+        groups = whole.pivot_table("value", "seed", "group", aggfunc="mean")
+        total = 0.6 * groups["bio"] + 0.4 * groups["batch"]
+        typing = part[part["metric"] == "accuracy"].groupby("protocol")["value"].mean()
+        f1 = part[part["metric"] == "macro_f1"].groupby("protocol")["value"].mean()
+        found.append(
+            {
+                "set": name,
+                "method": line,
+                "total": f"{total.mean():.3f}" + (f" ± {total.std():.3f}" if len(total) > 1 else ""),
+                "bio": f"{groups['bio'].mean():.3f}",
+                "batch": f"{groups['batch'].mean():.3f}",
+                "iLISI": f"{whole.loc[whole['metric'] == 'ilisi', 'value'].mean():.3f}",
+                "kNN, all cells": f"{typing.get('all cells', float('nan')):.3f}",
+                "kNN, unseen batch": f"{typing.get('unseen batch', float('nan')):.3f}",
+                "macro-F1, unseen batch": f"{f1.get('unseen batch', float('nan')):.3f}",
+                "seconds": f"{whole['fit_s'].mean():.1f}",
+                "order": -total.mean(),
+            }
+        )
+    frame = pd.DataFrame(found)
+    lines = []
+    for name, part in frame.groupby("set", sort=False):
+        shown = part.sort_values("order").drop(columns=["set", "order"])
+        lines += [f"**{name}**", "", "| " + " | ".join(shown.columns) + " |", "|" + "---|" * shown.shape[1]]
+        lines += ["| " + " | ".join(row) + " |" for row in shown.itertuples(index=False)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "batches.csv")
+    parser.add_argument("--table", action="store_true", help="only print the table of the rows that are there")
+    options = parser.parse_args()
+    ssl.settings.verbosity = "error"
+    warnings.simplefilter("ignore", ssl.ScsslWarning)
+    known = pd.read_csv(options.out) if options.out.exists() else pd.DataFrame(columns=["data"])
+    if not options.table:
+        options.out.parent.mkdir(exist_ok=True)
+        for name in options.sets:
+            rows = scored(name, options.seeds)
+            known = pd.concat([known[known["data"] != name], rows], ignore_index=True)
+            known.to_csv(options.out, index=False)
+    known["data"] = pd.Categorical(known["data"], [s for s in SETS if s in set(known["data"])])
+    print(table(known.sort_values("data", kind="stable")))
+
+
+if __name__ == "__main__":
+    main()
