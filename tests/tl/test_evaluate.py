@@ -194,7 +194,7 @@ def test_mudata_and_a_modality(adata):
         ({"batch_key": "bach"}, ssl.KeyNotFoundError, "unknown_batch_key", "Did you mean 'batch'?"),
         ({"label_key": "celltype"}, ssl.KeyNotFoundError, "unknown_label_key", "Did you mean 'cell_type'?"),
         ({"label_key": "batch"}, ssl.InputError, "label_is_batch", "the same column"),
-        ({"split_key": "splt"}, ssl.KeyNotFoundError, "unknown_obs_column", "split_key='splt'"),
+        ({"split_key": "splt"}, ssl.KeyNotFoundError, "unknown_split_key", "split_key='splt'"),
         ({"split_key": "batch"}, ssl.InputError, "split_one_sided", "calls 0 of 150 cells 'query'"),
         ({"tasks": "cell_type"}, ssl.KeyNotFoundError, "unknown_task", "Did you mean 'cell_typing'?"),
         ({"tasks": "cell_typing", "label_key": None}, ssl.InputError, "task_needs_column", "needs label_key"),
