@@ -39,7 +39,7 @@ docs: $(READY)
 
 tutorials: $(READY)
 	$(PIP) --constraint constraints.txt --group doc
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace tutorials/*.ipynb
+	$(BIN)/python tutorials/execute.py
 
 lint: $(READY)
 	$(PIP) --constraint constraints.txt ruff

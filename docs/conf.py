@@ -39,6 +39,7 @@ extensions = [
     "prose_returns",
     "registry_pages",
     "problem_codes",
+    "tutorials",
 ]
 
 # .rst first: it is the form of the pages that autosummary writes
@@ -74,7 +75,6 @@ if os.environ.get("READTHEDOCS") == "True":
 # documentation out of the source
 autosummary_generate = True
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
 napoleon_use_rtype = True
@@ -118,4 +118,5 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "icon_links": [],
+    "navbar_persistent": [],  # the search field stands in the side bar
 }

@@ -102,7 +102,7 @@ class ProblemCodes(SphinxDirective):
             [f"``{c.code}``", f":class:`~scssl.{c.raised}`", f"``{c.parameter}``" if c.parameter else "", _escaped(c)]
             for c in all_codes()
         ]
-        return self.parse_text_to_nodes("\n".join(list_table(("code", "class", "parameter", "says"), rows)))
+        return self.parse_text_to_nodes("\n".join(list_table(("code", "class", "parameter", "says"), rows, widths="25 20 15 40")))
 
 
 def _escaped(code: Code) -> str:

@@ -10,7 +10,7 @@ import inspect
 import json
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils.parsers.rst import directives
 from sphinx.ext.napoleon.docstring import NumpyDocstring
@@ -51,15 +51,15 @@ FAMILIES = {
 }
 
 
-def list_table(header: tuple[str, ...], rows: list[list[str]], *, css: str = "") -> list[str]:
+def list_table(header: tuple[str, ...], rows: list[list[str]], *, css: str = "", widths: str = "auto") -> list[str]:
     """A ``list-table`` in reStructuredText; cells may hold several lines."""
-    lines = [".. list-table::", "   :header-rows: 1", f"   :class: {css}" if css else "", ""]
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", f"   :class: {css or 'listing'}", ""]
     for row in [list(header), *rows]:
         for column, cell in enumerate(row):
             first, *rest = cell.splitlines() or [""]
             lines.append(f"   {'* -' if column == 0 else '  -'} {first}")
             lines += [f"       {line}" for line in rest]
-    return [line for line in lines if line or line == ""]
+    return lines
 
 
 def _cited(reference: str) -> str:
@@ -92,7 +92,11 @@ class RegistryTable(SphinxDirective):
     """``.. registry-table:: metrics`` with the options ``group``, ``task`` and ``family`` to keep a part."""
 
     required_arguments = 1
-    option_spec = {"task": directives.unchanged, "group": directives.unchanged, "family": directives.unchanged}
+    option_spec: ClassVar = {
+        "task": directives.unchanged,
+        "group": directives.unchanged,
+        "family": directives.unchanged,
+    }
 
     def run(self) -> list[nodes.Node]:
         """Parse the table as if it stood in the page."""
@@ -149,7 +153,7 @@ def _configuration(config: type) -> list[str]:
         rows.append([f"``{field.name}``", _default(field), about.strip()])
     own = set(vars(config).get("__annotations__", {}))
     rows.sort(key=lambda row: row[0].strip("`") not in own)  # the method's own fields first
-    return list_table(("field", "default", "what it does"), rows, css="configuration")
+    return list_table(("field", "default", "what it does"), rows, css="configuration", widths="20 30 50")
 
 
 def _presets(method: Any) -> list[str]:
