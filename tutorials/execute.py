@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +40,9 @@ def stray(notebook: NotebookNode) -> Iterator[str]:
 def execute(path: Path) -> list[str]:
     """Execute a notebook in place; what is wrong with its outputs."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(FOLDER)}})
-    client.execute()
+    with tempfile.TemporaryDirectory() as folder:  # what a notebook writes goes there
+        resources = {"metadata": {"path": folder}}
+        NotebookClient(notebook, timeout=600, record_timing=False, resources=resources).execute()
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     nbformat.write(notebook, path)
     return list(stray(notebook))

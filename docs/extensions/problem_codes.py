@@ -80,7 +80,8 @@ def _sentence(node: ast.AST | None, line: int, assigned: list[tuple[int, str, as
     if isinstance(node, ast.Name):
         values = [value for at, name, value in assigned if name == node.id and at <= line]
         node = values[-1] if values else node
-    return re.sub(r"(…\s*)+", "… ", _text(node)).strip()
+    text = re.sub(r"(…\s*)+", "… ", _text(node))
+    return re.sub(r"… ([,.:;)])", r"…\1", text).strip()
 
 
 def all_codes() -> list[Code]:
@@ -99,10 +100,17 @@ class ProblemCodes(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Parse the table as if it stood in the page."""
         rows = [
-            [f"``{c.code}``", f":class:`~scssl.{c.raised}`", f"``{c.parameter}``" if c.parameter else "", _escaped(c)]
+            [
+                f"``{c.code}``",
+                f":class:`~scssl.{c.raised}`",
+                f"``{c.parameter}``" if c.parameter.strip("…") else "",
+                _escaped(c),
+            ]
             for c in all_codes()
         ]
-        return self.parse_text_to_nodes("\n".join(list_table(("code", "class", "parameter", "says"), rows, widths="25 20 15 40")))
+        return self.parse_text_to_nodes(
+            "\n".join(list_table(("code", "class", "parameter", "says"), rows, css="codes", widths="23 20 17 40"))
+        )
 
 
 def _escaped(code: Code) -> str:

@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 import scssl
 from scssl import _registry
 from scssl._cite import bibliography, cite
-from scssl.views import describe
+from scssl.views import PIPELINES, describe, resolve
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -131,9 +131,7 @@ def _field_docs(config: type) -> dict[str, str]:
 def _default(field: Any) -> str:
     value = field.default if field.default is not MISSING else field.default_factory()
     if field.name == "views":
-        value = [" ".join(f"{k}={v}" for k, v in view.items() if k != "view").join((f"{view['view']}(", ")"))
-                 for view in describe(value)]  # fmt: skip
-        return "\n".join(f"| ``{view}``" for view in value)
+        value = next((name for name, parts in PIPELINES.items() if resolve(parts) == value), describe(value))
     return f"``{value!r}``"
 
 
@@ -153,7 +151,7 @@ def _configuration(config: type) -> list[str]:
         rows.append([f"``{field.name}``", _default(field), about.strip()])
     own = set(vars(config).get("__annotations__", {}))
     rows.sort(key=lambda row: row[0].strip("`") not in own)  # the method's own fields first
-    return list_table(("field", "default", "what it does"), rows, css="configuration", widths="20 30 50")
+    return list_table(("field", "default", "what it does"), rows, css="configuration", widths="22 23 55")
 
 
 def _presets(method: Any) -> list[str]:
