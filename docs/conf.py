@@ -7,6 +7,7 @@ import sys
 import warnings
 from importlib.metadata import metadata
 from pathlib import Path
+from typing import TypeVar
 
 from sphinx.deprecation import RemovedInSphinx10Warning
 
@@ -88,6 +89,11 @@ def typehints_fixup_module_name(module: str) -> str:
     if module in {"scssl._registry", "scssl._settings", "scssl.methods._base"}:
         return module  # shown in docs/api under this name
     return "scssl" if module == "scssl.methods._model" else module.partition("._")[0]
+
+
+def typehints_formatter(annotation: object, config: object) -> str | None:
+    """A type variable by its name; everything else as usual."""
+    return f"``{annotation.__name__}``" if isinstance(annotation, TypeVar) else None
 
 
 # pages
