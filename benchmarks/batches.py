@@ -66,7 +66,7 @@ def scored(name: str, seeds: int) -> pd.DataFrame:
 def table(rows: pd.DataFrame) -> str:
     """The table as Markdown: mean over seeds and splits, standard deviation of the total over seeds."""
     found = []
-    for (name, line), part in rows.groupby(["data", "key"], sort=False):
+    for (name, line), part in rows.groupby(["data", "key"], sort=False, observed=True):
         whole = part[part["task"] == "batch_correction"]
         groups = whole.pivot_table("value", "seed", "group", aggfunc="mean")
         total = 0.6 * groups["bio"] + 0.4 * groups["batch"]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import sys
+import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scssl import _settings
 from scssl._errors import InputError
 from scssl.train.loop import Engine, Run, train
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import torch
     from torch import Tensor
@@ -43,6 +50,18 @@ class FabricEngine(Engine):
         self.fabric.backward(loss)
 
 
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Undo what Lightning and its launcher leave in the environment (a port, folders)."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@_environment_kept()
 def train_on_several(
     module: Any, source: Source, run: Run, *, accelerator: str, devices: int | str
 ) -> list[dict[str, Any]]:
@@ -66,19 +85,31 @@ def train_on_several(
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=_nodes(), strategy=_strategy())
     if any(name in os.environ for name in CLUSTER_VARIABLES):
         fabric.launch()
-        history, state = _work(fabric, module, source, run)
-    else:
-        history, state = fabric.launch(_work, module, source, run)  # type: ignore[arg-type]
-    module.load_state_dict(state)
-    return history
+        return train(module, source, replace(run, device=fabric.device), FabricEngine(fabric))
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.safetensors"
+        fabric.launch(partial(_work, module, source, run, result))
+        return _take(module, result)
 
 
-def _work(fabric: Any, module: Any, source: Source, run: Run) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
-    """What each process does."""
-    here = replace(run, device=fabric.device)
-    with _settings.settings.override(progress=_settings.settings.progress if fabric.is_global_zero else False):
-        history = train(module, source, here, FabricEngine(fabric))
-    return history, {name: value.cpu() for name, value in module.state_dict().items()}
+def _work(module: Any, source: Source, run: Run, result: Path, fabric: Any) -> None:
+    """What each process does; the first leaves weights and history in a file, which no pipe is too small for."""
+    from safetensors.torch import save_file
+
+    own = copy.deepcopy(module)  # tensors that came from another process share its memory
+    history = train(own, source, replace(run, device=fabric.device), FabricEngine(fabric))
+    if fabric.is_global_zero:
+        weights = {name: value.cpu().contiguous() for name, value in own.state_dict().items()}
+        save_file(weights, result, metadata={"history": json.dumps(history)})
+
+
+def _take(module: Any, result: Path) -> list[dict[str, Any]]:
+    """Load the weights of a finished run and return its history."""
+    from safetensors import safe_open
+
+    with safe_open(result, framework="pt") as file:
+        module.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a mapping
+        return json.loads(file.metadata()["history"])
 
 
 def _strategy() -> str:
