@@ -63,9 +63,12 @@ class ScsslWarning(UserWarning):
     """Something a user should know and may act on; work goes on."""
 
 
+_INSIDE = ("scssl", "contextlib")  # our frames, and those that our context managers put between
+
+
 def warn(message: str) -> None:
     """Warn at the line of the caller outside of scssl."""
     frame, level = sys._getframe(1), 2
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "scssl":
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
         frame, level = frame.f_back, level + 1  # type: ignore[assignment]
     warnings.warn(message, ScsslWarning, stacklevel=level)

@@ -75,7 +75,9 @@ class Board:
         cells = f"{facts['n_obs']:,} cells" if facts["n_obs"] else ""
         formula = " + ".join(f"{weight:g} {group}" for group, weight in statistics.WEIGHTS.items())
         total = f"total = {formula} of {'min-max scaled' if self.profile == statistics.PAPER else 'raw'} values"
-        parts = (", ".join(facts["data"]), cells, simulated, seeds, total if TOTAL in self.columns.index else "")
+        names = ", ".join(facts["data"])
+        simulated = "" if simulated in names else simulated  # rows read back from a file can say so by name only
+        parts = (names, cells, simulated, seeds, total if TOTAL in self.columns.index else "")
         return " · ".join(part for part in parts if part)
 
 

@@ -13,8 +13,9 @@ import numpy as np
 
 import scssl
 from scssl import _keys, _results, _settings
-from scssl._errors import ScsslError, ScsslWarning, warn
+from scssl._errors import ScsslWarning, warn
 from scssl._registry import METRICS
+from scssl.data.calm import calm
 from scssl.data.columns import is_mudata
 from scssl.data.matrix import csr
 from scssl.data.recipe import select_genes
@@ -97,7 +98,7 @@ def _do(job: Job, data: Any, cells: Cells, *, plan: Plan, base: Request) -> list
             "peak_mb": model.record["peak_mb"],
             "device": model.record["device"],
         }
-    except (ScsslError, ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a broken method costs its own rows, and they say what broke
         return [
             {**about, "cell_id": job.cell_id(task, plan.data_id), **owed}
             for task in job.tasks
@@ -118,7 +119,8 @@ def _trained(job: Job, data: Any, base: Request) -> tuple[Any, float]:
     request = Request(**{**vars(base), **named, "method": job.entry.method, "seed": job.seed, "config": config})
     training = data
     if job.split.query is not None:
-        training = data[~job.split.query].copy()
+        with calm():
+            training = data[~job.split.query].copy()
         _choose_genes_again(training, request)
         if request.batch_key is not None and training.obs[request.batch_key].nunique() < 2:
             request = Request(**{**vars(request), "batch_key": None, "within_batch": None})
@@ -134,8 +136,10 @@ def _choose_genes_again(training: Any, request: Request) -> None:
     done = json.loads(recipe)
     layer = _keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else request.layer
     batch = None if request.batch_key is None else training.obs[request.batch_key].astype(str).to_numpy()
-    marked = select_genes(csr(training, layer=layer), done["n_top_genes"], batch=batch, flavor=done["flavor"])
-    training.var[_keys.HIGHLY_VARIABLE] = marked
+    values = csr(training, layer=layer)
+    marked = select_genes(values, done["n_top_genes"], batch=batch, flavor=done["flavor"])
+    expressed = np.bincount(values.indices, minlength=training.n_vars) > 0
+    training.var[_keys.HIGHLY_VARIABLE] = marked & expressed
 
 
 def _owed(task: str, split: str, message: str) -> list[dict[str, Any]]:
