@@ -208,7 +208,7 @@ class Example:
 GOOD = [
     {"width": 3}, {"width": np.int64(3)}, {"rate": 1}, {"rate": np.float32(0.5)}, {"hidden": (1, 2)}, {"hidden": [4]},
     {"hidden": ()}, {"pair": (1, "b")}, {"patience": None}, {"patience": 2}, {"mode": "sample"}, {"mode": 3},
-    {"fusion": "mean"}, {"names": ["a"]}, {"table": {"a": 1}}, {"flag": np.True_}, {"free": object()}, {},
+    {"fusion": "mean"}, {"names": ["a"]}, {"table": {"a": 1}}, {"flag": np.True_}, {"free": Ellipsis}, {},
 ]  # fmt: skip
 
 

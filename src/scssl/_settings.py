@@ -122,7 +122,12 @@ def wrote(*slots: str) -> None:
 
 def progress(items: Iterable[Any], *, description: str, total: int | None = None, show: bool | None = None) -> Any:
     """Wrap an iterable in a progress bar; `show` overrides the setting."""
-    from tqdm.auto import tqdm
+    from importlib.util import find_spec
+
+    if find_spec("ipywidgets"):
+        from tqdm.auto import tqdm
+    else:  # tqdm.auto would warn in every notebook
+        from tqdm import tqdm
 
     wanted = settings.progress if show is None else show
     disable = None if wanted == "auto" else not wanted  # None: tqdm hides the bar where there is no terminal

@@ -112,10 +112,13 @@ class TrainedConfig(Config):
     views: Any = field(default_factory=lambda: resolve("clear"))
     """Pipeline of views: a name or a list."""
     max_epochs: int = field(default=60, metadata={"at_least": 1})
+    """Passes over the cells."""
     batch_size: int = field(default=256, metadata={"at_least": 2})
+    """Cells in a mini-batch."""
     learning_rate: float = field(default=1e-3, metadata={"above": 0})
     """Constant step size of Adam. The paper's 1e-4 needs several times the epochs on sets of some thousand cells."""
     weight_decay: float = field(default=1e-6, metadata={"at_least": 0})
+    """Pull of the weights towards zero, as Adam adds it to the gradient."""
     patience: int | None = field(default=None, metadata={"at_least": 1})
     """Stop after this many epochs without improvement of the loss; ``None`` never stops early."""
 

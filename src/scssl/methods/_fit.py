@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import math
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -207,5 +207,9 @@ def _described(module: Any, source: Source, request: Request, *, identity: str, 
 
 def _peak_mb() -> float:
     """Largest resident size of this process so far."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows does not tell
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

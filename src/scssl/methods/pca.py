@@ -31,7 +31,12 @@ LARGEST_EXACT = 5000  # features up to which the covariance matrix is decomposed
     summary="the baseline that every method has to justify itself against",
 )
 class PCA(_base.Method):
-    """Principal components of the log-normalised values :cite:p:`pearson1901pca`, by scikit-learn.
+    r"""Principal components of the log-normalised values :cite:p:`pearson1901pca`, by scikit-learn.
+
+    .. math:: y = W (x - \bar{x})
+
+    The rows of :math:`W` are the leading eigenvectors of the covariance of the training cells, :math:`\bar{x}` is their
+    mean.
 
     Several modalities are put side by side, each scaled to the same total variance.
     """

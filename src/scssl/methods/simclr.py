@@ -25,9 +25,16 @@ if TYPE_CHECKING:
     summary="a strong first choice: two views of a cell attract, other cells of its batch repel",
 )
 class SimCLR(SelfSupervised):
-    """Two views of a cell attract each other, all other cells of the mini-batch repel :cite:p:`chen2020simclr`.
+    r"""Two views of a cell attract each other, all other cells of the mini-batch repel :cite:p:`chen2020simclr`.
 
-    With a batch key, cells of other batches are left out of the comparison (``within_batch="mask"``): otherwise the
+    .. math::
+
+        \ell_i = -\log \frac{\exp(\cos(z_i, z_i') / T)}{\sum_{j \in B(i)} \exp(\cos(z_i, z_j) / T)}
+
+    :math:`z_i` and :math:`z_i'` are the projections of the two views of cell :math:`i`; :math:`B(i)` holds all other
+    projections of the mini-batch. The loss is the mean over all projections.
+
+    With a batch key, :math:`B(i)` holds those of the cell's own batch only (``within_batch="mask"``): otherwise the
     cheapest way to tell cells apart is to recognise their batch.
     """
 

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     summary="no negatives: views agree while every dimension keeps its spread and its independence",
 )
 class VICReg(SelfSupervised):
-    """Views agree while each dimension keeps its spread and its independence :cite:p:`bardes2022vicreg`."""
+    r"""Views agree while each dimension keeps its spread and its independence :cite:p:`bardes2022vicreg`.
+
+    .. math::
+
+        L = \lambda\, s(z, z') + \mu\, \frac{v(z) + v(z')}{2} + \nu\, (c(z) + c(z'))
+
+    :math:`s` is the mean squared difference of the projections of the two views, :math:`v` the mean over dimensions of
+    :math:`\max(0, 1 - \sqrt{\mathrm{Var}(z_d) + 10^{-4}})`, and :math:`c` the sum of the squared covariances of
+    different dimensions, divided by their number. No cell is compared with another one; with a batch key the
+    statistics are those of one batch (``within_batch="sample"``).
+    """
 
     @dataclass(frozen=True)
     class Config(TrainedConfig):

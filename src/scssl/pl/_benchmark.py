@@ -69,7 +69,11 @@ def benchmark(
     Examples
     --------
     >>> import scssl as ssl
-    >>> ssl.pl.benchmark("scores.csv", save="table.png", show=False)  # doctest: +SKIP
+    >>> adata = ssl.datasets.pbmc68k(batches=3)
+    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> model = ssl.tl.fit(adata, method="pca")
+    >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
+    >>> axes = ssl.pl.benchmark(scores, show=False)
     """
     table = board(_results.read(data), profile=profile)
     names = ", ".join(table.facts["data"]) or "Benchmark"

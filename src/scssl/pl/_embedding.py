@@ -82,7 +82,9 @@ def embedding(
     --------
     >>> import scssl as ssl
     >>> adata = ssl.datasets.pbmc68k()
-    >>> ssl.pl.embedding(adata, "X_umap", color="cell_type", show=False)  # doctest: +SKIP
+    >>> ssl.pp.recipe(adata)
+    >>> model = ssl.tl.fit(adata, method="pca", width=2)
+    >>> axes = ssl.pl.embedding(adata, "X_pca", color="cell_type", show=False)
     """
     slots = [_slot(data, name) for name in _names(data, use_rep)]
     columns = [color] if isinstance(color, str) else list(color or [])

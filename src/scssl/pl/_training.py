@@ -68,8 +68,9 @@ def history(
     --------
     >>> import scssl as ssl
     >>> adata = ssl.datasets.pbmc68k(batches=3)
-    >>> model = ssl.tl.fit(adata, method="vicreg", max_epochs=3)  # doctest: +SKIP
-    >>> ssl.pl.history(adata, "vicreg", show=False)  # doctest: +SKIP
+    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> model = ssl.tl.fit(adata, method="vicreg", batch_key="batch", max_epochs=3)
+    >>> axes = ssl.pl.history(adata, "vicreg", show=False)
     """
     tables = _histories(data, key)
     if ax is not None and len(tables) != 1:

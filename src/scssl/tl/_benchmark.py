@@ -87,7 +87,7 @@ def benchmark(
     --------
     >>> import scssl as ssl
     >>> adata = ssl.datasets.pbmc68k(batches=3)
-    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> ssl.pp.recipe(adata, batch_key="batch", n_top_genes=500)
     >>> scores = ssl.tl.benchmark(
     ...     adata, methods=["pca", "untrained"], batch_key="batch", label_key="cell_type", tasks=["cell_typing"]
     ... )

@@ -61,7 +61,11 @@ def report(
     Examples
     --------
     >>> import scssl as ssl
-    >>> ssl.tl.report("scores.csv", "report.html")  # doctest: +SKIP
+    >>> adata = ssl.datasets.pbmc68k(batches=3)
+    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> model = ssl.tl.fit(adata, method="pca")
+    >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
+    >>> ssl.tl.report(adata, "report.html")
     """
     target = Path(path)
     if target.suffix.lower() not in (".html", ".htm") or target.is_dir():

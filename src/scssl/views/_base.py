@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,7 +49,7 @@ class View(ABC):
     """
 
     spec: ClassVar[ViewSpec]
-    p: float = 0.5
+    p: float = field(default=0.5, kw_only=True)
 
     def __call__(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Cells of shape ``(cells, genes)`` in, changed cells of the same shape out."""

@@ -32,7 +32,6 @@ class Mask(View):
     """
 
     fraction: float = 0.2
-    p: float = 0.5
 
     def __post_init__(self) -> None:
         check_share("mask", "fraction", self.fraction)
@@ -61,7 +60,6 @@ class Gaussian(View):
 
     fraction: float = 0.8
     sigma: float = 0.2
-    p: float = 0.5
 
     def __post_init__(self) -> None:
         check_share("gaussian", "fraction", self.fraction)
@@ -90,7 +88,6 @@ class InnerSwap(View):
     """
 
     fraction: float = 0.1
-    p: float = 0.5
 
     def __post_init__(self) -> None:
         check_share("inner_swap", "fraction", self.fraction)
@@ -119,7 +116,6 @@ class CrossOver(View):
     """
 
     fraction: float = 0.25
-    p: float = 0.5
 
     def __post_init__(self) -> None:
         check_share("crossover", "fraction", self.fraction)
