@@ -325,7 +325,7 @@ def bare_mask(n: int, k: int) -> np.ndarray:
         ({"flavor": "seurrat"}, "unknown_flavor", "flavor", "'cell_ranger'"),
         ({"layer": "cuonts"}, "unknown_layer", "layer", "layers has"),
         ({"batch_key": "btach"}, "unknown_batch_key", "batch_key", "'batch'"),
-        ({"reference": "nothing"}, "unknown_obs_column", "reference", "nothing"),
+        ({"reference": "nothing"}, "unknown_reference", "reference", "nothing"),
         ({"reference": "cell_type"}, "bad_reference", "reference", "expected True and False"),
         ({"reference": [True, False]}, "bad_reference", "reference", "shape (2,), expected bool and (200,)"),
         ({"reference": np.zeros(200, dtype=bool)}, "no_reference", "reference", "none of the 200 cells"),

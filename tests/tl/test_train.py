@@ -128,7 +128,7 @@ def test_genes_that_are_missing_are_told_and_too_many_are_refused(pbmc, unchange
     with pytest.warns(ScsslWarning, match="700 of 765"):
         ssl.tl.embed(some, model, key_added="some")
     few = pbmc[:, :300].copy()
-    with unchanged(few), pytest.raises(InputError, match="300 of 765"):
+    with unchanged(few), pytest.raises(InputError, match="300 of the 765"):
         ssl.tl.embed(few, model, key_added="few")
 
 
