@@ -2,9 +2,6 @@
 # make test   everything that has to hold
 # Both make the environment .venv when it is missing or outdated. PYTHON=python3.12 chooses the interpreter.
 
-# threads that wait give the processor back: many times faster where several processes share the cores
-export OMP_WAIT_POLICY ?= PASSIVE
-
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin

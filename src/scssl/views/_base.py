@@ -45,19 +45,23 @@ class Context:
 class View(ABC):
     """A change that happens to each cell with probability `p`, decided by a coin for every cell and every view.
 
-    Subclasses implement :meth:`change` for the cells whose coin fell. The input is never written to.
+    Subclasses implement :meth:`change` for the cells whose coin fell.
     """
 
     spec: ClassVar[ViewSpec]
     p: float = field(default=0.5, kw_only=True)
 
     def __call__(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
-        """Cells of shape ``(cells, genes)`` in, changed cells of the same shape out."""
+        """Cells of shape ``(cells, genes)`` in, changed cells of the same shape out; the input is left as it is."""
+        return self.apply_(x.clone(), context, generator)
+
+    def apply_(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
+        """The same in place: for a tensor that nobody else holds."""
         chosen = torch.nonzero(torch.rand(len(x), generator=generator, device=x.device) < self.p).squeeze(1)
         if not len(chosen):
             return x
         part = Context(context.index[chosen.cpu().numpy()], context.values, context.n_obs)
-        return x.index_copy(0, chosen, self.change(x[chosen], part, generator))
+        return x.index_copy_(0, chosen, self.change(x[chosen], part, generator))
 
     @abstractmethod
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:

@@ -96,7 +96,7 @@ def augment(
     for name, x in batch.x.items():
         generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"views/{name}", *counters))
         context = Context(index, partial(source.rows, name, device=x.device), source.n_obs)
+        changed[name] = x.clone()
         for view in views:
-            x = view(x, context, generator)
-        changed[name] = x
+            view.apply_(changed[name], context, generator)
     return batch.with_x(changed)
