@@ -161,6 +161,37 @@ def test_not_a_number_stops_at_once_and_changes_nothing(cells, monkeypatch, what
     assert len(steps) == 3
 
 
+@pytest.fixture
+def two_threads():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_views_made_ahead_by_a_second_thread_are_the_same(cells, request):
+    alone = fit(cells, dropout=0.1).embed(cells)
+    request.getfixturevalue("two_threads")
+    np.testing.assert_array_equal(fit(cells, dropout=0.1).embed(cells), alone)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, RuntimeError])
+def test_errors_with_a_second_thread_leave_everything_as_it_was(cells, monkeypatch, unchanged, two_threads, kind):
+    from scssl.methods.simclr import SimCLR
+    from scssl.train import loop
+
+    def broken(*arguments):
+        raise kind("now")
+
+    for place, name in ((SimCLR, "loss"), (loop, "_two_views")):
+        with monkeypatch.context() as patch, unchanged(cells):
+            patch.setattr(place, name, broken)
+            with pytest.raises(kind, match="now"):
+                fit(cells)
+
+
 def test_early_stopping(cells):
     model = fit(cells, max_epochs=200, patience=1, learning_rate=1e-7)
     assert len(model.history) < 50

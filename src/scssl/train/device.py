@@ -59,6 +59,22 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
+def sharing_threads(device: torch.device) -> Iterator[None]:
+    """On the CPU, half of the threads for the network, so that the thread that makes the views has the other half.
+
+    Small matrices gain little from many threads, and threads that wait for each other lose a lot where other programs
+    use the same cores.
+    """
+    before = torch.get_num_threads()
+    try:
+        if device.type == "cpu":
+            torch.set_num_threads(max(1, before // 2))
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def precision(name: str, device: torch.device) -> Iterator[None]:
     """Compute in ``bf16`` or ``fp32``; ``auto`` is fp32 by the fastest route of this processor that is exact."""
     if name not in PRECISIONS:

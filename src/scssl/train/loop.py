@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,10 +18,11 @@ from torch import Tensor
 from scssl import _random, _settings
 from scssl._errors import TrainingError
 from scssl.train import checkpoint, monitor
-from scssl.train.device import precision, seeded
+from scssl.train.device import precision, seeded, sharing_threads
 from scssl.views.pipeline import augment
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from scssl.data.source import Batch, Source
@@ -127,28 +131,47 @@ def _epoch(
 ) -> dict[str, Any]:
     started = time.perf_counter()
     sums: dict[str, float] = defaultdict(float)
-    cells_seen = 0
-    order = run.sampler.epoch(run.seed, epoch)
+    shares = [engine.share(cells) for cells in run.sampler.epoch(run.seed, epoch)]
     module.train()
-    with seeded(_random.derive(run.seed, "layers", epoch), run.device), precision(run.precision, run.device):
-        for step, cells in enumerate(order):
-            index = engine.share(cells)
-            terms = module.loss(_two_views(source, index, run, epoch, step))
+    with (
+        seeded(_random.derive(run.seed, "layers", epoch), run.device),
+        precision(run.precision, run.device),
+        closing(_made_ahead(source, shares, run, epoch)) as steps,
+    ):
+        for step, views in enumerate(steps):
+            terms = module.loss(views)
             monitor.check_finite(run.method, terms, epoch=epoch, step=step)
             optimizer.zero_grad(set_to_none=True)
             engine.backward(terms["loss"])
             norm = torch.nn.utils.clip_grad_norm_(module.parameters(), math.inf)  # measures only: nothing is clipped
             monitor.check_gradient(run.method, norm, epoch=epoch, step=step)
             optimizer.step()
-            module.after_step((epoch + (step + 1) / len(order)) / run.max_epochs)
+            module.after_step((epoch + (step + 1) / len(shares)) / run.max_epochs)
             for name, value in terms.items():
-                sums[name] += float(value.detach()) * len(index)
-            cells_seen += len(index)
-    means = {name: total / cells_seen for name, total in sums.items()}
+                sums[name] += float(value.detach()) * len(shares[step])
+    means = {name: total / sum(map(len, shares)) for name, total in sums.items()}
     return {"epoch": epoch, **means, "seconds": time.perf_counter() - started}
 
 
-def _two_views(source: Source, index: np.ndarray, run: Run, epoch: int, step: int) -> tuple[Batch, Batch]:
+def _made_ahead(source: Source, shares: list[np.ndarray], run: Run, epoch: int) -> Generator[tuple[Batch, Batch]]:
+    """The views of every step; with more than one thread, a second thread makes them while the network is at work.
+
+    Their random numbers are derived from the step, so that it does not matter who makes them.
+    """
+    make = partial(_two_views, source, run, epoch)
+    if torch.get_num_threads() == 1:
+        yield from map(make, range(len(shares)), shares)
+        return
+    with sharing_threads(run.device), ThreadPoolExecutor(1) as second:
+        ahead: deque[Future[tuple[Batch, Batch]]] = deque()
+        for step, index in enumerate(shares):
+            ahead.append(second.submit(make, step, index))
+            if step:
+                yield ahead.popleft().result()
+        yield ahead.popleft().result()
+
+
+def _two_views(source: Source, run: Run, epoch: int, step: int, index: np.ndarray) -> tuple[Batch, Batch]:
     """Two independent views of the same cells."""
     batch = source.take(index, run.device)
     if run.within_groups:
