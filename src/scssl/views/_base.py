@@ -51,6 +51,13 @@ class View(ABC):
     spec: ClassVar[ViewSpec]
     p: float = field(default=0.5, kw_only=True)
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name in ("p", "fraction") and not 0 <= value <= 1:
+                msg = f"{name}={value!r} of view {self.spec.name!r} is not between 0 and 1."
+                fix = f"For example views=['{self.spec.name}:0.2']."
+                raise InputError(msg, code="bad_view", parameter="views", fix=fix)
+
     def __call__(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Cells of shape ``(cells, genes)`` in, changed cells of the same shape out; the input is left as it is."""
         return self.apply_(x.clone(), context, generator)
@@ -74,13 +81,6 @@ class View(ABC):
     def describe(self) -> dict[str, Any]:
         """Name and parameters as plain values."""
         return {"view": self.spec.name, **asdict(self)}
-
-
-def check_share(view: str, name: str, value: float) -> None:
-    """Refuse a share or probability outside of [0, 1]."""
-    if not 0 <= value <= 1:
-        msg = f"{name}={value!r} of view {view!r} is not between 0 and 1."
-        raise InputError(msg, code="bad_view", parameter="views", fix=f"For example views=['{view}:0.2'].")
 
 
 def count_of(share: float, genes: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from scssl._registry import VIEWS
-from scssl.views._base import Context, View, check_share, choose, count_of, draw, normal
+from scssl.views._base import Context, View, choose, count_of, draw, normal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +32,6 @@ class Mask(View):
     """
 
     fraction: float = 0.2
-
-    def __post_init__(self) -> None:
-        check_share("mask", "fraction", self.fraction)
-        check_share("mask", "p", self.p)
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Zeros in exactly ``int(fraction * genes)`` places of each cell."""
@@ -61,10 +57,6 @@ class Gaussian(View):
     fraction: float = 0.8
     sigma: float = 0.2
 
-    def __post_init__(self) -> None:
-        check_share("gaussian", "fraction", self.fraction)
-        check_share("gaussian", "p", self.p)
-
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Noise in exactly ``int(fraction * genes)`` places of each cell."""
         k = count_of(self.fraction, x.shape[1])
@@ -89,10 +81,6 @@ class InnerSwap(View):
 
     fraction: float = 0.1
 
-    def __post_init__(self) -> None:
-        check_share("inner_swap", "fraction", self.fraction)
-        check_share("inner_swap", "p", self.p)
-
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Values of the pairs exchanged."""
         pairs = count_of(self.fraction / 2, x.shape[1])
@@ -116,10 +104,6 @@ class CrossOver(View):
     """
 
     fraction: float = 0.25
-
-    def __post_init__(self) -> None:
-        check_share("crossover", "fraction", self.fraction)
-        check_share("crossover", "p", self.p)
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Values of one other cell in exactly ``int(fraction * genes)`` places."""
