@@ -101,6 +101,38 @@ def test_vicreg_equals_the_double_loop(n, width):
     assert float(terms["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(("n", "width"), SHAPES)
+def test_barlow_twins_equals_the_double_loop(n, width):
+    a, b = pair(n, width)
+    x, y = a.double().numpy(), b.double().numpy()
+    x, y = ((z - z.mean(0)) / (z.std(0) + 1e-5) for z in (x, y))
+    on = off = 0.0
+    for i in range(width):
+        for j in range(width):
+            c = sum(x[k, i] * y[k, j] for k in range(n)) / n
+            on, off = (on + (1 - c) ** 2, off) if i == j else (on, off + c**2)
+    terms = losses.barlow_twins(a, b, redundancy_weight=0.3)
+    assert float(terms["invariance"]) == pytest.approx(on, rel=1e-3, abs=1e-6)
+    assert float(terms["redundancy"]) == pytest.approx(off, rel=1e-3)
+    assert float(terms["loss"]) == pytest.approx(on + 0.3 * off, rel=1e-3)
+
+
+def test_barlow_twins_is_zero_for_independent_dimensions_that_agree():
+    z = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    assert float(losses.barlow_twins(z, 3 * z, redundancy_weight=1.0)["loss"]) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_distance_to_target_is_minus_the_cosine_and_stops_the_gradient():
+    a, b = (z.requires_grad_() for z in pair(7, 5))
+    value = losses.distance_to_target(a, b)
+    rows = zip(a.detach().numpy(), b.detach().numpy(), strict=True)
+    expected = -np.mean([x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in rows])
+    assert float(value.detach()) == pytest.approx(float(expected), rel=1e-5)
+    value.backward()
+    assert b.grad is None
+    assert float(a.grad.abs().sum()) > 0
+
+
 def test_vicreg_sees_a_collapse():
     constant = torch.ones(8, 4)
     terms = losses.vicreg(constant, constant, invariance_weight=1, variance_weight=1, covariance_weight=1)

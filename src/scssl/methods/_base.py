@@ -127,6 +127,7 @@ class SelfSupervised(Method):
     """A method that trains the shared encoder with a loss over two views; it adds heads and the loss."""
 
     Config: ClassVar[type[Config]] = TrainedConfig
+    encoder: Encoder
 
     def build(self) -> None:
         """The encoder, then the heads of the method."""

@@ -75,3 +75,26 @@ def vicreg(
     weights = (invariance_weight, variance_weight, covariance_weight)
     weighted = [weight * term for weight, term in zip(weights, terms.values(), strict=True)]
     return {"loss": torch.stack(weighted).sum(), **terms}
+
+
+def barlow_twins(a: Tensor, b: Tensor, *, redundancy_weight: float) -> dict[str, Tensor]:
+    """Redundancy reduction :cite:p:`zbontar2021barlow`: the cross-correlation of the views becomes the identity.
+
+    Each dimension is standardised over the cells of its own view.
+
+    Returns
+    -------
+    dict
+        The weighted sum as ``loss``; ``invariance``, the sum of ``(1 - C_ii)^2``; ``redundancy``, the sum of ``C_ij^2``
+        over different dimensions.
+    """
+    standard = [(z - z.mean(dim=0)) / (z.std(dim=0, correction=0) + 1e-5) for z in (a, b)]
+    correlation = standard[0].T @ standard[1] / len(a)
+    on = correlation.diagonal()
+    terms = {"invariance": (1 - on).square().sum(), "redundancy": correlation.square().sum() - on.square().sum()}
+    return {"loss": terms["invariance"] + redundancy_weight * terms["redundancy"], **terms}
+
+
+def distance_to_target(prediction: Tensor, target: Tensor) -> Tensor:
+    """Minus the mean cosine of predictions and targets; no gradient reaches the targets."""
+    return -F.cosine_similarity(prediction, target.detach(), dim=1).mean()

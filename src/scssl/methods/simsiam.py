@@ -1,0 +1,57 @@
+"""SimSiam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import nn
+
+from scssl._registry import METHODS
+from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.nn.heads import head
+from scssl.nn.losses import distance_to_target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scssl.data.source import Batch
+
+
+@METHODS.register(
+    "simsiam",
+    title="SimSiam",
+    family="distillation",
+    reference="chen2021simsiam",
+    summary="the smallest of all: one view predicts the other, and the gradient of the other is stopped",
+)
+class SimSiam(SelfSupervised):
+    r"""One view predicts the other, whose gradient is stopped :cite:p:`chen2021simsiam`.
+
+    With :math:`p` the prediction from one view and :math:`z` the projection of the other, the loss is
+    :math:`-\frac{1}{2} [\cos(p_1, z_2) + \cos(p_2, z_1)]`, and no gradient reaches :math:`z`.
+    """
+
+    @dataclass(frozen=True)
+    class Config(TrainedConfig):
+        """Configuration of SimSiam."""
+
+        projector: tuple[int, ...] = (64, 64, 32)
+        """Widths of the projection head."""
+        predictor: tuple[int, ...] = (16,)
+        """Widths of the hidden layers of the predictor: a bottleneck."""
+
+    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200}}
+
+    def build_heads(self, width: int) -> None:
+        """Projection head, its output standardised without learned scale, and prediction head."""
+        c = self.config
+        layers = list(head((width, *c.projector), last_norm=True))
+        self.project = nn.Sequential(*layers[:-1], nn.BatchNorm1d(c.projector[-1], affine=False))
+        self.predict = head((c.projector[-1], *c.predictor, c.projector[-1]))
+
+    def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
+        """Symmetric distance of predictions and projections."""
+        a, b = (self.project(self.represent(view)).float() for view in views)
+        to_b, to_a = (distance_to_target(self.predict(p).float(), z) for p, z in ((a, b), (b, a)))
+        return {"loss": (to_a + to_b) / 2}
