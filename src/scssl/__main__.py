@@ -68,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("method", nargs="?", default="simclr")
     fit.add_argument("--out", type=Path, required=True, help="h5ad file to write")
     fit.add_argument("--model", type=Path, help="folder to save the model in")
-    fit.add_argument("--recipe", action="store_true", help="start from counts: normalise, log, choose genes first")
+    _recipe(fit)
+    fit.add_argument("--overwrite", action="store_true", help="replace a model that is there")
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--max-epochs", type=int)
     fit.add_argument("--preset", default="default")
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _data(embed, keys=())
     embed.add_argument("model", type=Path, help="folder of the model")
     embed.add_argument("--out", type=Path, required=True, help="h5ad file to write")
+    _recipe(embed)
 
     evaluate = _command(commands, _evaluate, "score embeddings that are in the file's obsm")
     _data(evaluate)
@@ -100,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: Any, function: Any, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(function.__name__.removeprefix("_"), help=text, description=f"{text.capitalize()}.")
+    parser = commands.add_parser(
+        function.__name__.removeprefix("_"), help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
     parser.set_defaults(command=function)
     return parser
 
@@ -110,6 +114,10 @@ def _data(parser: argparse.ArgumentParser, keys: Sequence[str] = ("batch_key", "
     parser.add_argument("--layer", help="layer to read instead of X")
     for key in keys:
         parser.add_argument(f"--{key.replace('_', '-')}", help=f"obs column with the {key.removesuffix('_key')}")
+
+
+def _recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", action="store_true", help="start from counts: normalise, log, choose genes first")
 
 
 def _settings(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +137,10 @@ def _read(path: Path) -> AnnData:
     if not path.exists():
         msg = f"There is no file {str(path)!r}."
         raise InputError(msg, code="no_file", parameter="data")
+    if path.suffix == ".h5mu":
+        msg = f"{str(path)!r} holds a MuData; the command line reads h5ad files."
+        fix = "Use the functions in Python: ssl.tl.fit(mudata.read_h5mu(path))."
+        raise InputError(msg, code="unknown_file_type", parameter="data", fix=fix)
     try:
         return anndata.read_h5ad(path)
     except OSError as error:
@@ -196,6 +208,7 @@ def _fit(
     out: Path,
     model: Path | None,
     recipe: bool,
+    overwrite: bool,
     layer: str | None,
     batch_key: str | None,
     label_key: str | None,
@@ -210,15 +223,18 @@ def _fit(
         layer = None
     made = ssl.tl.fit(adata, method, layer=layer, batch_key=batch_key, **options, **_config(config))
     if model is not None:
-        made.save(model, overwrite=True)
+        made.save(model, overwrite=overwrite)
         _say(f"wrote {model}")
     _save(adata, out)
 
 
-def _embed(data: Path, model: Path, *, layer: str | None, out: Path) -> None:
+def _embed(data: Path, model: Path, *, recipe: bool, layer: str | None, out: Path) -> None:
     import scssl as ssl
 
     adata = _read(data)
+    if recipe:
+        ssl.pp.recipe(adata, layer=layer)
+        layer = None
     ssl.tl.embed(adata, model, layer=layer)
     _save(adata, out)
 
@@ -264,7 +280,6 @@ def _report(scores: Path, out: Path) -> None:
     import scssl as ssl
 
     ssl.tl.report(_read(scores) if scores.suffix == ".h5ad" else ssl.get.scores(scores), out)
-    _say(f"wrote {out}")
 
 
 def _cite(names: list[str]) -> None:
@@ -300,7 +315,7 @@ def _demo(*, out: Path, data: Path | None, batch_key: str, label_key: str, seeds
         show=False,
     )
     ssl.tl.report(adata, out / "report.html")
-    for file in ("benchmark.png", "umap.png", "report.html"):
+    for file in ("benchmark.png", "umap.png"):
         _say(f"wrote {out / file}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 UNS = "scssl"
@@ -43,15 +44,26 @@ def confidence(key: str) -> str:
 
 
 def store(data: Any) -> dict[str, Any]:
-    """The ``uns["scssl"]`` of an object, made if it is absent."""
+    """The ``uns["scssl"]`` of an object, made if it is absent.
+
+    A view shares what is below its ``uns`` with its parent: it gets its own first.
+    """
     if UNS not in data.uns:
         data.uns[UNS] = {"schema": SCHEMA}
+    elif getattr(data, "is_view", False):
+        data.uns[UNS] = copy.deepcopy(dict(data.uns[UNS]))
     return data.uns[UNS]
 
 
 def peek(data: Any) -> dict[str, Any]:
     """The ``uns["scssl"]`` of an object, empty if it is absent; for reading."""
     return data.uns.get(UNS, {})
+
+
+def forget(data: Any, name: str, key: str) -> None:
+    """Take the record `key` off a shelf, if it is there."""
+    if key in peek(data).get(name, {}):
+        del shelf(data, name)[key]
 
 
 def shelf(data: Any, name: str) -> dict[str, Any]:

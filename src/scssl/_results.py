@@ -98,7 +98,13 @@ def conform(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Both tables; a row of `new` takes the place of the `old` row about the same number."""
+    """Both tables; a row of `new` takes the place of the `old` row about the same number.
+
+    A run that failed before it had a configuration is replaced by any later run of the same line.
+    """
+    line = ["data_id", "key", "seed", "task", "split"]
+    again = pd.MultiIndex.from_frame(old[line]).isin(pd.MultiIndex.from_frame(new[line])) if len(old) else []
+    old = old[~((old["status"] == FAILED) & (old["config_id"] == "") & again)] if len(old) else old
     both = pd.concat([t for t in (old, new) if len(t)] or [new], ignore_index=True)
     return conform(both.drop_duplicates(list(_IDENTITY), keep="last"))
 

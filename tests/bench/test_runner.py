@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import scssl as ssl
-from scssl._errors import InputError, KeyNotFoundError
+from scssl._errors import InputError, KeyNotFoundError, ScsslWarning
 from scssl.bench import plan as plans
 from scssl.methods.simclr import SimCLR
 
@@ -63,7 +63,8 @@ def test_a_failing_method_is_rows_with_the_reason(cells, monkeypatch):
         raise RuntimeError(msg)
 
     monkeypatch.setattr(SimCLR, "loss", broken)
-    table = compare(cells.copy(), {"pca": {}, "quick": QUICK})
+    with pytest.warns(ScsslWarning, match="'quick' failed, at least in part: RuntimeError: .*lunch"):
+        table = compare(cells.copy(), {"pca": {}, "quick": QUICK})
     failed = table[table["key"] == "quick"]
     assert (failed["status"] == "failed").all()
     assert failed["message"].str.contains("out to lunch").all()
@@ -132,9 +133,66 @@ def test_wrong_arguments_are_told_before_anything_runs(cells, options, kind, wor
     assert all(word in str(caught.value) for word in words)
 
 
-def test_a_wrong_configuration_costs_its_own_rows(cells):
-    table = compare(
-        cells.copy(), {"pca": {}, "typo": {"method": "simclr", "temprature": 1}}, tasks=["batch_correction"]
-    )
-    failed = table[table["key"] == "typo"]
-    assert failed["message"].str.contains("Did you mean 'temperature'").all()
+def test_a_wrong_configuration_is_told_before_anything_is_trained(cells, unchanged):
+    adata = cells.copy()
+    with unchanged(adata), pytest.raises(KeyNotFoundError, match="Did you mean 'temperature'"):
+        compare(adata, {"pca": {}, "typo": {"method": "simclr", "temprature": 1}})
+    with unchanged(adata), pytest.raises(InputError, match="expected a dictionary of options"):
+        compare(adata, {"cold": "simclr"})
+
+
+def test_a_line_that_failed_and_was_mended_is_mended(cells, monkeypatch):
+    adata = cells.copy()
+    with monkeypatch.context() as patch:
+        patch.setattr(SimCLR, "loss", lambda self, views: 1 / 0)
+        with pytest.warns(ScsslWarning, match="'quick' failed"):
+            compare(adata, {"quick": QUICK}, tasks=["batch_correction"])
+    compare(adata, {"quick": QUICK}, tasks=["batch_correction"])
+    scores = ssl.get.scores(adata, method="simclr")
+    assert (scores["status"] == "ok").all()
+    assert ssl.get.summary(adata).loc["quick", "total"] > 0
+
+
+def test_genes_are_chosen_without_the_held_out_cells(cells, monkeypatch):
+    from scssl.bench import runner
+
+    seen = []
+    original = runner.fit
+
+    def spying(data, request):
+        seen.append((data.n_obs, data.var["highly_variable"].to_numpy().copy()))
+        return original(data, request)
+
+    monkeypatch.setattr(runner, "fit", spying)
+    compare(cells.copy(), ["pca"])
+    whole = next(mask for n, mask in seen if n == cells.n_obs)
+    parts = [mask for n, mask in seen if n < cells.n_obs]
+    assert len(parts) == 3
+    assert np.array_equal(whole, cells.var["highly_variable"])
+    assert all(not np.array_equal(mask, whole) for mask in parts)
+
+
+def test_nothing_to_hold_out_is_told(cells, unchanged):
+    adata = cells.copy()
+    with unchanged(adata), pytest.raises(InputError, match="nothing to hold out"):
+        ssl.tl.benchmark(adata, methods=["pca"], label_key="cell_type")
+
+
+def test_columns_of_a_modality(mudata):
+    ssl.pp.recipe(mudata)
+    for name in ("batch", "cell_type"):
+        mudata.mod["rna"].obs[f"own_{name}"] = mudata.obs[name]
+    table = ssl.tl.benchmark(mudata, methods=["pca"], batch_key="own_batch", label_key="own_cell_type")
+    assert (table["status"] == "ok").all()
+    ssl.tl.fit(mudata, "pca", batch_key="rna:own_batch")
+
+
+def test_a_view_does_not_write_into_its_parent(cells):
+    adata = cells.copy()
+    compare(adata, ["pca"], tasks=["batch_correction"])
+    before = len(ssl.get.scores(adata))
+    part = adata[:120]
+    with pytest.warns(Warning, match="view"):
+        compare(part, ["untrained"], tasks=["batch_correction"])
+    assert len(ssl.get.scores(adata)) == before
+    assert len(ssl.get.scores(part)) > before

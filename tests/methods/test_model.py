@@ -164,3 +164,47 @@ def test_noise_is_standard_normal_and_belongs_to_names(cells):
     renamed.obs_names = [f"x{n}" for n in renamed.obs_names]
     model = ssl.tl.fit(cells.copy(), "random", width=500)
     assert not np.allclose(model.embed(renamed), model.embed(cells))
+
+
+def test_defaults_and_layers_are_the_published_ones():
+    """Widths, heads and weights of scSSL-Bench; whoever changes one changes this line too."""
+    from torch import nn
+
+    from scssl._registry import METHODS
+
+    def shape(module):
+        return [
+            (type(m).__name__, getattr(m, "in_features", None), getattr(m, "out_features", None))
+            for m in module
+            if isinstance(m, nn.Linear | nn.BatchNorm1d | nn.ReLU)
+        ]
+
+    made = {name: METHODS.get(name)(METHODS.get(name).configure(), {"rna": 500}) for name in ("simclr", "vicreg")}
+    norm, relu = ("BatchNorm1d", None, None), ("ReLU", None, None)
+    encoder = [("Linear", 500, 128), norm, relu, ("Linear", 128, 64), norm]
+    assert all(shape(m.encoder.parts[0]) == encoder for m in made.values())
+    assert shape(made["simclr"].project) == [("Linear", 64, 64), norm, relu, ("Linear", 64, 64), norm]
+    assert shape(made["vicreg"].project) == [("Linear", 64, 64), norm, relu, ("Linear", 64, 256)]
+    assert all(m.bias is None for m in made["simclr"].project if isinstance(m, nn.Linear))
+    config = made["vicreg"].config
+    assert (config.invariance, config.variance, config.covariance) == (5.0, 5.0, 1.0)
+    assert made["simclr"].config.temperature == 0.5
+    for m in made.values():
+        assert (m.config.batch_size, m.config.learning_rate, m.config.weight_decay) == (256, 1e-3, 1e-6)
+        assert type(m).configure("paper").learning_rate == 1e-4
+
+
+def test_numpy_numbers_are_numbers(cells, tmp_path):
+    model = ssl.tl.fit(cells.copy(), "untrained", width=np.int64(16), hidden=[np.int64(8)])
+    plain = ssl.tl.fit(cells.copy(), "untrained", width=16, hidden=(8,))
+    assert model.record["config_id"] == plain.record["config_id"]
+    model.save(tmp_path / "model")
+    assert ssl.load(tmp_path / "model").module.config == plain.module.config
+
+
+def test_loading_leaves_the_global_generator_alone(folder):
+    import torch
+
+    before = torch.get_rng_state()
+    ssl.load(folder)
+    assert torch.equal(torch.get_rng_state(), before)

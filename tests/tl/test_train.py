@@ -47,6 +47,17 @@ def test_every_file_of_counts(shared_data, name):
 
 
 @pytest.mark.filterwarnings("default")
+def test_scanpy_carries_on_with_more_cells():
+    """From 8,192 cells on scanpy searches neighbours approximately: its libraries have to fit together."""
+    import scanpy as sc
+
+    adata = ad.AnnData(np.zeros((8200, 1), dtype=np.float32))
+    adata.obsm["X_any"] = np.random.default_rng(0).normal(size=(8200, 8)).astype(np.float32)
+    sc.pp.neighbors(adata, use_rep="X_any")
+    assert adata.obsp["connectivities"].shape == (8200, 8200)
+
+
+@pytest.mark.filterwarnings("default")
 def test_the_file_without_counts(shared_data, unchanged):
     adata = ad.read_h5ad(shared_data / f"{LOGGED_FILE}.h5ad")
     with unchanged(adata), pytest.raises(InputError) as caught:

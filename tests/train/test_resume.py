@@ -111,6 +111,14 @@ def test_a_truncated_checkpoint_is_refused(cells, tmp_path, part):
         fit(cells, checkpoint_dir=tmp_path, resume=True)
 
 
+def test_as_many_other_genes_are_another_run(cells, tmp_path):
+    cells.var["highly_variable"] = np.arange(cells.n_vars) < 40
+    fit(cells, checkpoint_dir=tmp_path)
+    cells.var["highly_variable"] = np.arange(cells.n_vars) >= cells.n_vars - 40
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        fit(cells, checkpoint_dir=tmp_path, resume=True)
+
+
 def test_resume_needs_to_know_where(cells):
     with pytest.raises(InputError, match="checkpoint_dir"):
         fit(cells, resume=True)

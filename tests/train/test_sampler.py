@@ -15,6 +15,13 @@ def test_every_cell_once_in_even_parts(n):
     assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize("n", [3, 5, 101])
+def test_the_smallest_batch_size_leaves_no_cell_alone(n):
+    parts = Sampler.mixed(n, 2).epoch(0, 0)
+    assert min(map(len, parts)) >= 2
+    assert sum(map(len, parts)) == n
+
+
 def test_order_depends_on_seed_and_epoch_alone():
     sampler = Sampler.mixed(1000, 256)
     first, again, epoch, seed = (sampler.epoch(*at) for at in ((0, 0), (0, 0), (0, 1), (1, 0)))

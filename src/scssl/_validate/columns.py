@@ -95,6 +95,10 @@ def places(data: Any, name: str) -> Iterator[pd.Series]:
             if column in frame:
                 found = frame[column]
                 yield found if position == 0 else found.reindex(data.obs_names)
+    modality, _, rest = name.partition(":")
+    part = getattr(data, "mod", {}).get(modality) if rest else None
+    if part is not None and rest in part.obs:
+        yield part.obs[rest].reindex(data.obs_names)
 
 
 def present(data: Any, name: Any, parameter: str) -> Iterator[Problem]:

@@ -153,7 +153,8 @@ def _scale(found: Scan, name: str, parameter: str, expects: str | None, adata: A
             " It looks scaled or corrected."
         )
         wanted = "counts" if expects == COUNTS else "log-normalised values"
-        yield Problem("negative_values", parameter, message, f"Pass {wanted}. {_other_layer(adata, name)}".strip())
+        layer = _other_layer(adata, name) if expects == COUNTS else _recipe_from_counts(adata, name)
+        yield Problem("negative_values", parameter, message, f"Pass {wanted}. {layer}".strip())
     elif expects == COUNTS:
         yield from _not_counts(found, name, parameter, adata)
     elif expects == LOG1P:
@@ -185,6 +186,12 @@ def _not_logged(found: Scan, name: str, parameter: str, adata: Any) -> Iterator[
             f"{name} holds values up to {found.high:.4g}, too large for logarithms: it looks normalised, not logged."
         )
         yield Problem("looks_not_logged", parameter, message, fix)
+
+
+def _recipe_from_counts(adata: Any, name: str) -> str:
+    """The line that makes log-normalised values again, if the counts are there."""
+    kept = _keys.COUNTS_LAYER in adata.layers and _slot(_keys.COUNTS_LAYER) != name
+    return f"Start again from the counts: ssl.pp.recipe(adata, layer={_keys.COUNTS_LAYER!r})." if kept else ""
 
 
 def _other_layer(adata: Any, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from scssl._validate import enforce
 from scssl._validate.columns import batch as check_batch
 from scssl._validate.columns import label as check_label
 from scssl.data.columns import column
+from scssl.methods._fit import Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EACH = "each"
+_REQUEST_FIELDS = frozenset({"preset", "within_batch", "layer", "modalities", "mask_by", "precision", "devices"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,17 @@ class Entry:
     key: str
     method: str
     options: dict[str, Any] = field(default_factory=dict)
+
+    def request(self, base: Request, *, seed: int) -> Request:
+        """What to train: what all lines share, with the options of this one."""
+        named = {k: v for k, v in self.options.items() if k in _REQUEST_FIELDS}
+        config = {k: v for k, v in self.options.items() if k not in _REQUEST_FIELDS}
+        return replace(base, **named, method=self.method, seed=seed, config=config)
+
+    def check(self) -> None:
+        """Refuse a configuration that the method does not have, before anything is trained."""
+        request = self.request(Request(method=self.method), seed=0)
+        METHODS.get(self.method).configure(request.preset, **request.config)
 
 
 @dataclass(frozen=True)
@@ -101,18 +114,23 @@ def entries(methods: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> list[En
     """
     if isinstance(methods, str):
         methods = [methods]
-    if isinstance(methods, Mapping):
-        made = [Entry(key, str(o.get("method", key)), {k: v for k, v in o.items() if k != "method"})
-                for key, o in methods.items()]  # fmt: skip
-    else:
-        made = [Entry(name, name) for name in methods]
+    made: list[Entry] = []
+    lines = list(methods.items()) if isinstance(methods, Mapping) else [(name, {}) for name in methods]
+    for key, options in lines:
+        if not isinstance(options, Mapping):
+            msg = f"methods[{key!r}]={options!r} is of type {type(options).__name__}, expected a dictionary of options."
+            fix = f'For example methods={{{key!r}: {{"method": "simclr"}}}}.'
+            raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
+        made.append(
+            Entry(str(key), str(options.get("method", key)), {k: v for k, v in options.items() if k != "method"})
+        )
     twice = sorted({e.key for e in made if sum(e.key == other.key for other in made) > 1})
     if not made or twice:
         msg = f"methods={methods!r} names {listed(twice)} more than once." if twice else "methods is empty."
         fix = 'Give each line a name: methods={"simclr cold": {"method": "simclr", "temperature": 0.1}}.'
         raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
     for entry in made:
-        METHODS.describe(entry.method)
+        entry.check()
     return made
 
 
@@ -184,6 +202,10 @@ def plan(
     found = splits(data, batch_key=batch_key, split_key=split_key, held_out=held_out)
     whole = tuple(s.name for s in usable if not s.inductive)
     kept_out = tuple(s.name for s in usable if s.inductive)
+    if kept_out and not found and (tasks is not None or not whole):
+        msg = f"{', '.join(kept_out)} holds cells out, and there is nothing to hold out: one batch, or none given."
+        fix = "Pass split_key=, made by ssl.pp.split, or a batch_key with several batches."
+        raise InputError(msg, code="nothing_to_hold_out", parameter="split_key", fix=fix)
     lines = [(Split(), whole)] * bool(whole) + [(split, kept_out) for split in found if kept_out]
     jobs = [Job(e, seed, split, names) for e in entries(methods) for seed in seed_list(seeds) for split, names in lines]
     return Plan(tuple(jobs), data_id)

@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from scssl import _keys, _results, _settings
 from scssl._errors import ScsslWarning, warn
 from scssl._registry import METRICS
 from scssl.data.calm import calm
-from scssl.data.columns import is_mudata
+from scssl.data.columns import column, is_mudata
 from scssl.data.matrix import csr
-from scssl.data.recipe import select_genes
-from scssl.methods._fit import Request, fit
+from scssl.data.recipe import kind_of, select_genes
+from scssl.methods._fit import fit
 from scssl.tasks._score import control_rows, score_rows
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scssl.bench.plan import Job, Plan
+    from scssl.methods._fit import Request
     from scssl.tasks._cells import Cells
-
-_REQUEST_FIELDS = frozenset(f.name for f in fields(Request))
 
 
 def run(
@@ -59,10 +58,14 @@ def run(
         Rows of the result schema, those of the controls first; a job that failed has a row for each metric it owes.
     """
     rows = list(_controls(plan, cells, common))
+    failed: dict[str, str] = {}
     with _told_once():
         for job in _settings.progress(plan.jobs, description="benchmark", show=progress):
             done = _do(job, data, cells, plan=plan, base=base)
             rows += [{**common, **row, "created": _results.now()} for row in done]
+            failed |= {row["key"]: row["message"] for row in done if row["status"] == _results.FAILED}
+    for key, message in failed.items():
+        warn(f"{key!r} failed, at least in part: {message}")
     return _results.scale(_results.frame(rows))
 
 
@@ -113,33 +116,35 @@ def _do(job: Job, data: Any, cells: Cells, *, plan: Plan, base: Request) -> list
 
 def _trained(job: Job, data: Any, base: Request) -> tuple[Any, float]:
     """The model of a job, trained without the cells that are held out, and the seconds it took."""
-    options = job.entry.options
-    named = {k: v for k, v in options.items() if k in _REQUEST_FIELDS}
-    config = {k: v for k, v in options.items() if k not in _REQUEST_FIELDS}
-    request = Request(**{**vars(base), **named, "method": job.entry.method, "seed": job.seed, "config": config})
+    request = job.entry.request(base, seed=job.seed)
     training = data
     if job.split.query is not None:
         with calm():
-            training = data[~job.split.query].copy()
+            training = data[~job.split.query]
+            training = training.to_memory() if getattr(data, "isbacked", False) else training.copy()
         _choose_genes_again(training, request)
-        if request.batch_key is not None and training.obs[request.batch_key].nunique() < 2:
-            request = Request(**{**vars(request), "batch_key": None, "within_batch": None})
+        if request.batch_key is not None and column(training, request.batch_key, parameter="batch_key").nunique() < 2:
+            request = replace(request, batch_key=None, within_batch=None)
     started = time.perf_counter()
     return fit(training, request), time.perf_counter() - started
 
 
 def _choose_genes_again(training: Any, request: Request) -> None:
-    """Mark the variable genes of the training cells alone, as the recipe did with all cells."""
-    recipe = _keys.peek(training).get(_keys.RECIPE)
-    if is_mudata(training) or recipe is None or request.mask_by != _keys.HIGHLY_VARIABLE:
+    """Mark the variable genes of the training cells alone, by the recipe that was run on all cells."""
+    if request.mask_by != _keys.HIGHLY_VARIABLE:
         return
-    done = json.loads(recipe)
-    layer = _keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else request.layer
-    batch = None if request.batch_key is None else training.obs[request.batch_key].astype(str).to_numpy()
-    values = csr(training, layer=layer)
+    for name, part in (training.mod if is_mudata(training) else {_keys.DEFAULT_MODALITY: training}).items():
+        recipe = _keys.peek(part).get(_keys.RECIPE)
+        if recipe is not None and kind_of(name) == "rna":
+            part.var[_keys.HIGHLY_VARIABLE] = _variable(training, part, json.loads(recipe), request.layer)
+
+
+def _variable(training: Any, part: Any, done: dict[str, Any], layer: str | None) -> np.ndarray:
+    key = done.get("batch_key")
+    batch = column(training, key, parameter="batch_key").astype(str)[part.obs_names].to_numpy() if key else None
+    values = csr(part, layer=_keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else layer)
     marked = select_genes(values, done["n_top_genes"], batch=batch, flavor=done["flavor"])
-    expressed = np.bincount(values.indices, minlength=training.n_vars) > 0
-    training.var[_keys.HIGHLY_VARIABLE] = marked & expressed
+    return marked & (np.bincount(values.indices, minlength=part.n_vars) > 0)
 
 
 def _owed(task: str, split: str, message: str) -> list[dict[str, Any]]:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def data_id(data: Any, *, layer: str | None = None, columns: Sequence[str | None] = ()) -> str:
+def data_id(
+    data: Any,
+    *,
+    layer: str | None = None,
+    columns: Sequence[str | None] = (),
+    modalities: Sequence[str] | None = None,
+) -> str:
     """Hash of values, names of cells and genes, and of the `columns` of ``obs`` that were used.
 
     Parameters
@@ -26,10 +32,13 @@ def data_id(data: Any, *, layer: str | None = None, columns: Sequence[str | None
         The layer whose values count, ``X`` by default.
     columns
         Names of ``obs`` columns; ``None`` among them is skipped.
+    modalities
+        Modalities of a MuData that count; all by default.
     """
     digest = hashlib.blake2b(digest_size=8)
-    parts = data.mod.items() if hasattr(data, "mod") else [("", data)]
-    for modality, part in parts:
+    parts = dict(data.mod) if hasattr(data, "mod") else {"": data}
+    for modality in parts if modalities is None or not hasattr(data, "mod") else modalities:
+        part = parts[modality]
         matrix = csr(part, layer=layer)
         digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
         for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):

@@ -137,6 +137,7 @@ class Source:
 
 def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, Any]:
     """The AnnData of each modality that is asked for; an AnnData is a single modality called ``rna``."""
+    modalities = (modalities,) if isinstance(modalities, str) else modalities
     if not is_mudata(data):
         if modalities is not None and len(modalities) != 1:
             msg = f"modalities={tuple(modalities)!r} were asked of an AnnData, which holds one."
@@ -152,7 +153,9 @@ def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, An
         lacking = data.n_obs - data.mod[name].n_obs
         if lacking:
             msg = f"{lacking} of {data.n_obs} cells are not measured in modality {name!r}."
-            fix = "Keep the cells that have every modality: mudata.pp.filter_obs, or muon.pp.intersect_obs(mdata)."
+            others = [m for m in wanted if data.mod[m].n_obs == data.n_obs]
+            fix = "Keep the cells that have every modality with muon.pp.intersect_obs(mdata)"
+            fix += f", or use modalities={others} alone." if others else "."
             raise InputError(msg, code="cells_miss_modality", parameter="modalities", fix=fix)
     return {name: _in_order(data.mod[name], data.obs_names) for name in wanted}
 

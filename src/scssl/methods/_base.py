@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from torch import Tensor, nn
 
 from scssl._errors import InputError
@@ -86,10 +87,7 @@ class Method(nn.Module, ABC):
         enforce(check_config(cls.Config, values))
         if "views" in values:
             values["views"] = resolve(values["views"])
-        for f in fields(cls.Config):  # JSON has no tuples
-            if f.name in values and isinstance(values[f.name], list):
-                values[f.name] = tuple(values[f.name])
-        return cls.Config(**values)
+        return cls.Config(**{name: _plain(value) for name, value in values.items()})
 
     def plain_config(self) -> dict[str, Any]:
         """The configuration as plain values; ``configure(**plain)`` gives it back."""
@@ -97,6 +95,13 @@ class Method(nn.Module, ABC):
         if "views" in plain:
             plain["views"] = describe(self.config.views)
         return plain
+
+
+def _plain(value: Any) -> Any:
+    """A value of a configuration as JSON gives it back: Python numbers, tuples."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(_plain(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)

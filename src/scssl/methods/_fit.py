@@ -123,7 +123,7 @@ def fit(data: Any, request: Request) -> Model:
     )
     with seeded(_random.derive(request.seed, "init"), device):
         module = kind(config, source.sizes)
-    identity = data_id(data, layer=request.layer, columns=(request.batch_key,))
+    identity = data_id(data, layer=request.layer, columns=(request.batch_key,), modalities=list(source.sizes))
     run = _run(module, source, request, compared=compared, identity=identity)
     if run.sampler.note:
         notes.append(run.sampler.note)
@@ -142,7 +142,7 @@ def fit(data: Any, request: Request) -> Model:
         notes.append(collapsed)
         warn(collapsed)
     record |= {"collapsed": collapsed, "warnings": "\n".join(notes)}
-    return Model(module, source.features, record, pd.DataFrame(history))
+    return Model(module, source.features, record, pd.DataFrame(history), accelerator=request.accelerator)
 
 
 def _run(module: Any, source: Source, request: Request, *, compared: str, identity: str) -> Run:
@@ -154,7 +154,8 @@ def _run(module: Any, source: Source, request: Request, *, compared: str, identi
         sampler = Sampler.mixed(source.n_obs, batch_size)
     plain = module.plain_config()
     plain.pop("max_epochs", None)  # a longer run continues a shorter one
-    run_id = _files.fingerprint([request.method, plain, request.seed, identity, compared, source.sizes])
+    about = [request.method, plain, request.seed, identity, compared, request.precision, _genes_hash(source)]
+    run_id = _files.fingerprint(about)
     return Run(
         method=request.method,
         seed=request.seed,
@@ -197,12 +198,16 @@ def _described(module: Any, source: Source, request: Request, *, identity: str, 
         "modalities": list(source.sizes),
         "n_obs": source.n_obs,
         "n_vars": sum(source.sizes.values()),
-        "var_hash": _files.fingerprint({name: names.tolist() for name, names in source.features.items()}),
+        "var_hash": _genes_hash(source),
         "data_id": identity,
         "version": scssl.__version__,
         "created": _results.now(),
         "path": "",
     }
+
+
+def _genes_hash(source: Source) -> str:
+    return _files.fingerprint({name: names.tolist() for name, names in source.features.items()})
 
 
 def _peak_mb() -> float:

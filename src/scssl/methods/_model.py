@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 import scssl
 from scssl import _files
 from scssl._errors import CheckpointError, InputError, warn
 from scssl._registry import METHODS
+from scssl._settings import settings
 from scssl._validate import ERROR, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
@@ -21,6 +23,7 @@ from scssl.data.columns import is_mudata
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.train.device import resolve as resolve_device
+from scssl.train.device import seeded
 from scssl.train.loop import embed
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class Model:
         How it was made, as plain values: method, configuration, seed, identity of the data, versions.
     history
         One row an epoch.
+    accelerator
+        Where to embed, as in :func:`scssl.tl.fit`; may be changed.
 
     Examples
     --------
@@ -63,10 +68,17 @@ class Model:
     """
 
     def __init__(
-        self, module: Method, features: Mapping[str, np.ndarray], record: Mapping[str, Any], history: pd.DataFrame
+        self,
+        module: Method,
+        features: Mapping[str, np.ndarray],
+        record: Mapping[str, Any],
+        history: pd.DataFrame,
+        *,
+        accelerator: str = "auto",
     ) -> None:
         self.module, self.features = module, dict(features)
         self.record, self.history = dict(record), history
+        self.accelerator = accelerator
 
     @property
     def method(self) -> str:
@@ -80,9 +92,8 @@ class Model:
 
     def __repr__(self) -> str:
         genes = " + ".join(f"{len(names)} {name}" for name, names in self.features.items())
-        trained = (
-            f"trained on {self.record['n_obs']} cells for {self.record['epochs']} epochs, seed {self.record['seed']}"
-        )
+        epochs = f" for {self.record['epochs']} epochs" if self.record["epochs"] else ""
+        trained = f"trained on {self.record['n_obs']} cells{epochs}, seed {self.record['seed']}"
         return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}>"
 
     def embed(self, data: Any, *, layer: str | None = None, batch_size: int | None = None) -> np.ndarray:
@@ -110,7 +121,7 @@ class Model:
         return self.embed_with_report(data, layer=layer, batch_size=batch_size)[0]
 
     def embed_with_report(
-        self, data: Any, *, layer: str | None = None, batch_size: int | None = None, accelerator: str = "auto"
+        self, data: Any, *, layer: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
         layer = layer or self.record["layer"] or None
@@ -119,7 +130,8 @@ class Model:
         for alignment in found.values():
             if alignment.note:
                 warn(alignment.note)
-        device = resolve_device(accelerator)
+        asked = settings.accelerator if self.accelerator == "auto" else self.accelerator
+        device = resolve_device(asked)
         return embed(self.module, source, device=device, batch_size=batch_size or EMBED_BATCH), found
 
     def _problems(self, data: Any, layer: str | None) -> Iterator[Problem]:
@@ -220,7 +232,8 @@ def load(path: str | os.PathLike[str]) -> Model:
     _verify(folder, manifest["files"])
     kind = METHODS.get(manifest["method"])
     features = {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
-    module = kind(kind.configure(**manifest["config"]), {name: len(names) for name, names in features.items()})
+    with seeded(0, torch.device("cpu")):  # the weights are replaced at once; nobody's generator is used for them
+        module = kind(kind.configure(**manifest["config"]), {name: len(names) for name, names in features.items()})
     _load_weights(module, folder / WEIGHTS)
     record = {**manifest["record"], "path": str(folder)}
     return Model(module.eval(), features, record, pd.DataFrame(manifest["history"]))

@@ -74,7 +74,7 @@ class PCA(_base.Method):
         scales = [_scale(source.matrices[name]) if len(self.sizes) > 1 else 1.0 for name in self.sizes]
         matrix = sp.hstack([source.matrices[n] * s for n, s in zip(self.sizes, scales, strict=True)], format="csr")
         width = min(len(self.components), min(matrix.shape) - 1)
-        exact = matrix.shape[1] <= LARGEST_EXACT
+        exact = matrix.shape[1] <= min(LARGEST_EXACT, matrix.shape[0])
         decomposition = Decomposition(
             width,
             svd_solver="covariance_eigh" if exact else "arpack",

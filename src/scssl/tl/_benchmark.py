@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scssl import _keys, _results, _settings
@@ -103,8 +104,8 @@ def benchmark(
         label_key=label_key,
         split_key=split_key,
         held_out=held_out,
-        data_id=data_id(data, layer=layer, columns=(batch_key, label_key)),
     )
+    plan = replace(plan, data_id=data_id(data, layer=layer, columns=(batch_key, label_key)))
     cells = Cells.of(data, batch_key=batch_key, label_key=label_key, layer=layer)
     common = {"data": name or "data", "data_id": plan.data_id, "n_obs": data.n_obs}
     base = Request(method="", layer=layer, batch_key=batch_key, accelerator=accelerator, progress=False)

@@ -11,8 +11,9 @@ import scssl
 from scssl import _keys, _results, _settings
 from scssl._files import fingerprint
 from scssl._registry import TASKS, listed, nearest
-from scssl._validate import Problem, columns, enforce
+from scssl._validate import ERROR, Problem, columns, enforce
 from scssl._validate.config import seed as check_seed
+from scssl._validate.names import names as check_names
 from scssl.data.columns import column, is_mudata
 from scssl.data.identity import data_id
 from scssl.tasks import Cells, applicable, control_rows, score_rows
@@ -134,6 +135,7 @@ def _problems(
         message = f"modality={modality!r} does not exist; the object has {listed(known)}."
         yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
         return
+    yield from (problem for problem in check_names(data) if problem.severity == ERROR)
     yield from _slots(data if modality is None else data.mod[modality], names)
     yield from check_seed(seed)
     if profile not in PROFILES:
@@ -206,6 +208,8 @@ def _about(data: Any, key: str) -> dict[str, Any]:
     """Where an embedding comes from, as far as the object knows."""
     ours = _keys.peek(data)
     record = {**ours.get(_keys.MODELS, {}).get(key, {}), **ours.get(_keys.EMBEDDINGS, {}).get(key, {})}
+    if key in (_results.RANDOM, _results.ORACLE) and not record:
+        key = _keys.embedding(key)  # somebody's slot of that name is not our control
     return {
         "key": key,
         "method": str(record.get("method", key)),

@@ -11,6 +11,7 @@ from scssl._errors import InputError
 from scssl._registry import METHODS
 from scssl._validate import enforce
 from scssl._validate.names import key_added as check_key
+from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
 from scssl.methods._fit import Request
 from scssl.methods._fit import fit as fit_model
@@ -147,11 +148,13 @@ def fit(
         with opened(Path(data)) as file:
             return fit_model(file, request)
     key = method if key_added is None else key_added
+    enforce(check_container(data))
     enforce(check_key(data, key))
     model = fit_model(data, request)
     embedding = model.embed(data, layer=layer)
     _write(data, key, embedding)
     _keys.shelf(data, _keys.MODELS)[key] = _record(model)
+    _keys.forget(data, _keys.EMBEDDINGS, key)
     _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.MODELS}']['{key}']")
     return model
 
@@ -205,11 +208,16 @@ def embed(
     >>> query.obsm["X_pca"].shape
     (200, 50)
     """
+    if isinstance(data, Model):
+        msg = "The first argument is a model, the second should be: ssl.tl.embed(adata, model)."
+        raise InputError(msg, code="swapped_arguments", parameter="data")
+    enforce(check_container(data))
     model = model if isinstance(model, Model) else load(model)
     key = model.method if key_added is None else key_added
     enforce(check_key(data, key))
     embedding, found = model.embed_with_report(data, layer=layer, batch_size=batch_size)
     _write(data, key, embedding)
+    _keys.forget(data, _keys.MODELS, key)
     coverage = {name: {"found": a.n_found, "of": a.n_model} for name, a in found.items()}
     kept = ("method", "seed", "config", "config_id", "data_id", "version", "created")
     _keys.shelf(data, _keys.EMBEDDINGS)[key] = {

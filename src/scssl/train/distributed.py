@@ -49,6 +49,10 @@ class FabricEngine(Engine):
         """Gradients, averaged over the processes."""
         self.fabric.backward(loss)
 
+    def mean(self, value: float) -> float:
+        """The mean over the processes, so that all of them decide alike about early stopping."""
+        return float(self.fabric.all_reduce(value, reduce_op="mean"))
+
 
 @contextmanager
 def _environment_kept() -> Iterator[None]:

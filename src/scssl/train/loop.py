@@ -84,6 +84,10 @@ class Engine:
         """Gradients of the loss."""
         loss.backward()
 
+    def mean(self, value: float) -> float:
+        """The mean of a number over all processes."""
+        return value
+
 
 def train(module: Any, source: Source, run: Run, engine: Engine | None = None) -> list[dict[str, Any]]:
     """Train `module` in place.
@@ -149,7 +153,7 @@ def _epoch(
             module.after_step((epoch + (step + 1) / len(shares)) / run.max_epochs)
             for name, value in terms.items():
                 sums[name] += float(value.detach()) * len(shares[step])
-    means = {name: total / sum(map(len, shares)) for name, total in sums.items()}
+    means = {name: engine.mean(total / sum(map(len, shares))) for name, total in sums.items()}
     return {"epoch": epoch, **means, "seconds": time.perf_counter() - started}
 
 

@@ -64,5 +64,6 @@ class Sampler:
         rng = _random.generator(seed, "order", epoch)
         parts: list[np.ndarray] = []
         for pool in self.pools:
-            parts += np.array_split(rng.permutation(pool), -(-len(pool) // self.batch_size))
+            n_parts = max(1, min(-(-len(pool) // self.batch_size), len(pool) // 2))  # no part of a single cell
+            parts += np.array_split(rng.permutation(pool), n_parts)
         return [parts[i] for i in rng.permutation(len(parts))]
