@@ -80,7 +80,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a benchmark."""
+    """All jobs of a benchmark, and the identity of the data they are for."""
 
     jobs: tuple[Job, ...]
     data_id: str = ""
@@ -183,7 +183,6 @@ def plan(
     label_key: str | None,
     split_key: str | None = None,
     held_out: str | Sequence[str] = EACH,
-    data_id: str = "",
 ) -> Plan:
     """List every model to be trained: one on all cells, and one for each split that a task holds out."""
     if batch_key is not None:
@@ -208,4 +207,4 @@ def plan(
         raise InputError(msg, code="nothing_to_hold_out", parameter="split_key", fix=fix)
     lines = [(Split(), whole)] * bool(whole) + [(split, kept_out) for split in found if kept_out]
     jobs = [Job(e, seed, split, names) for e in entries(methods) for seed in seed_list(seeds) for split, names in lines]
-    return Plan(tuple(jobs), data_id)
+    return Plan(tuple(jobs))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,7 +132,7 @@ def fit(data: Any, request: Request) -> Model:
         **_described(module, source, request, identity=identity, compared=compared),
         "epochs": len(history),
         "seconds": time.perf_counter() - started,
-        "peak_mb": _peak_mb(),
+        "peak_mb": _results.peak_mb(),
         "device": str(device),
     }
     collapsed = monitor.collapse_note(history[-1]["effective_rank"], config.width) if history else ""
@@ -208,13 +206,3 @@ def _described(module: Any, source: Source, request: Request, *, identity: str, 
 
 def _genes_hash(source: Source) -> str:
     return _files.fingerprint({name: names.tolist() for name, names in source.features.items()})
-
-
-def _peak_mb() -> float:
-    """Largest resident size of this process so far."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows does not tell
-        return math.nan
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

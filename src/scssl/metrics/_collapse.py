@@ -10,7 +10,10 @@ _SHARE, _POINT = 0.9, 1e-4
 
 
 def effective_rank(embedding: np.ndarray) -> float:
-    """Number of directions in which cells differ: exp of the entropy of the spectrum :cite:p:`roy2007effective`.
+    """Number of directions in which cells differ: exp of the entropy of the shares of variance.
+
+    The effective rank of :cite:p:`roy2007effective` on squared singular values: stricter than the one on the singular
+    values themselves, which training is watched with, so that a healthy embedding is never taken for a dead one.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,7 +108,7 @@ def evaluate(
         "data_id": _identity(data, holder, keys),
         "n_obs": len(cells),
         "seed": seed,
-        "peak_mb": _peak_mb(),
+        "peak_mb": _results.peak_mb(),
         "device": "cpu",
         "version": scssl.__version__,
         "created": _results.now(),
@@ -227,12 +226,3 @@ def _identity(data: Any, holder: Any, keys: dict[str, str | None]) -> str:
         return data_id(data, columns=used)
     known = {key: list(column(data, key, parameter=key).astype(str)) for key in used}
     return fingerprint({"cells": list(map(str, holder.obs_names)), **known})
-
-
-def _peak_mb() -> float:
-    """Largest resident memory of this process so far, in MiB; NaN where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("nan")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
