@@ -166,7 +166,7 @@ def test_small_batches_are_pooled_and_the_user_is_told(pbmc):
 def test_a_collapse_is_told_and_recorded(pbmc, monkeypatch):
     from scssl.methods.simclr import SimCLR
 
-    monkeypatch.setattr(SimCLR, "represent", lambda self, batch: self.encoder(batch.x)[:, :1].expand(-1, 64))
+    monkeypatch.setattr(SimCLR, "represent", lambda self, batch: self.encoder(batch)[:, :1].expand(-1, 64))
     with pytest.warns(ScsslWarning, match=r"collapsed: its effective rank is 1\.\d+ of 64"):
         model = ssl.tl.fit(pbmc, "simclr", max_epochs=1)
     assert "effective rank" in model.record["collapsed"]

@@ -14,11 +14,12 @@ from scssl._registry import listed, nearest
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl.nn.encoders import FUSIONS, Encoder
+from scssl.nn.norm import BATCH_NORMS, DOMAIN
 from scssl.train.loop import Run, train
 from scssl.views.pipeline import describe, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scssl._registry import MethodSpec
     from scssl.data.source import Batch, Source
@@ -41,6 +42,8 @@ class Method(nn.Module, ABC):
         The frozen configuration.
     sizes
         Number of features of each modality.
+    batches
+        Names of the experimental batches, in the order of their codes in :attr:`Batch.batch`; empty if there are none.
     """
 
     spec: ClassVar[MethodSpec]
@@ -48,14 +51,14 @@ class Method(nn.Module, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named changes of the defaults, e.g. ``paper``: the published hyper-parameters."""
 
-    def __init__(self, config: Any, sizes: Mapping[str, int]) -> None:
+    def __init__(self, config: Any, sizes: Mapping[str, int], batches: Sequence[str] = ()) -> None:
         super().__init__()
-        self.config, self.sizes = config, dict(sizes)
+        self.config, self.sizes, self.batches = config, dict(sizes), tuple(batches)
         self.build()
 
     @abstractmethod
     def build(self) -> None:
-        """Make the layers and buffers; `self.config` and `self.sizes` are there."""
+        """Make the layers and buffers; `self.config`, `self.sizes` and `self.batches` are there."""
 
     @abstractmethod
     def represent(self, batch: Batch) -> Tensor:
@@ -69,6 +72,11 @@ class Method(nn.Module, ABC):
     def n_dims(self) -> int:
         """Width of the embedding."""
         return self.config.width
+
+    @property
+    def tells_batches_apart(self) -> bool:
+        """Whether the embedding of a cell depends on the batch it is of."""
+        return False
 
     @classmethod
     def configure(cls, preset: str = "default", **values: Any) -> Any:
@@ -114,6 +122,9 @@ class TrainedConfig(Config):
     """Share of the embedding dropped in training."""
     fusion: str = field(default="concat", metadata={"choices": FUSIONS})
     """How several modalities become one embedding."""
+    batch_norm: str = field(default=BATCH_NORMS[0], metadata={"choices": BATCH_NORMS})
+    """``"shared"``: the norms of the encoder standardise all cells alike; ``"domain"``: the cells of each batch by the
+    statistics of their batch, which removes shifts and scales of a batch. Needs a batch key."""
     views: Any = field(default_factory=lambda: resolve("clear"))
     """Pipeline of views: a name or a list."""
     max_epochs: int = field(default=60, metadata={"at_least": 1})
@@ -137,8 +148,23 @@ class SelfSupervised(Method):
     def build(self) -> None:
         """The encoder, then the heads of the method."""
         c = self.config
-        self.encoder = Encoder(self.sizes, hidden=c.hidden, width=c.width, dropout=c.dropout, fusion=c.fusion)
+        if self.tells_batches_apart and not self.batches:
+            msg = f"batch_norm={c.batch_norm!r} keeps statistics of each batch and needs to know the batches."
+            raise InputError(msg, code="needs_batch_key", parameter="batch_key", fix="Pass batch_key=, e.g. 'batch'.")
+        self.encoder = Encoder(
+            self.sizes,
+            hidden=c.hidden,
+            width=c.width,
+            dropout=c.dropout,
+            fusion=c.fusion,
+            n_domains=len(self.batches) if self.tells_batches_apart else 0,
+        )
         self.build_heads(self.encoder.width)
+
+    @property
+    def tells_batches_apart(self) -> bool:
+        """Whether the norms keep statistics of each batch."""
+        return self.config.batch_norm == DOMAIN
 
     @property
     def n_dims(self) -> int:
@@ -157,7 +183,7 @@ class SelfSupervised(Method):
 
     def represent(self, batch: Batch) -> Tensor:
         """The output of the encoder; heads are for the loss only."""
-        return self.encoder(batch.x)
+        return self.encoder(batch)
 
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
         """Train by the shared loop."""

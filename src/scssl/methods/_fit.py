@@ -120,7 +120,7 @@ def fit(data: Any, request: Request) -> Model:
         mask_by=request.mask_by,
     )
     with seeded(_random.derive(request.seed, "init"), device):
-        module = kind(config, source.sizes)
+        module = kind(config, source.sizes, source.batch_names)
     identity = data_id(data, layer=request.layer, columns=(request.batch_key,), modalities=list(source.sizes))
     run = _run(module, source, request, compared=compared, identity=identity)
     if run.sampler.note:

@@ -13,13 +13,14 @@ import torch
 import scssl
 from scssl import _files
 from scssl._errors import CheckpointError, InputError, warn
-from scssl._registry import METHODS
+from scssl._registry import METHODS, listed
 from scssl._settings import settings
 from scssl._validate import ERROR, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
-from scssl.data.columns import is_mudata
+from scssl._validate.columns import present
+from scssl.data.columns import column, is_mudata
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.train.device import resolve as resolve_device
@@ -127,12 +128,27 @@ class Model:
         layer = layer or self.record["layer"] or None
         enforce(self._problems(data, layer))
         source, found = Source.aligned(data, self.features, layer=layer)
+        if self.module.tells_batches_apart:
+            source.batch, source.batch_names = self._batches(data), list(self.module.batches)
         for alignment in found.values():
             if alignment.note:
                 warn(alignment.note)
         asked = settings.accelerator if self.accelerator == "auto" else self.accelerator
         device = resolve_device(asked)
         return embed(self.module, source, device=device, batch_size=batch_size or EMBED_BATCH), found
+
+    def _batches(self, data: Any) -> np.ndarray:
+        """For each cell the number of its batch in training, by name; -1 where the model does not know it."""
+        key, known = self.record["batch_key"], self.module.batches
+        if next(present(data, key, "batch_key"), None) is not None:
+            msg = (
+                f"The data have no column {key!r} that names the batch of each cell, which this model can make use of: "
+            )
+            msg += f"all cells are embedded as of an unseen batch. It knows {listed(list(known))}; "
+            warn(msg + f"name the batches in obs[{key!r}], if these cells are of them.")
+            return np.full(data.n_obs, -1)
+        names = column(data, key, parameter="batch_key").astype(str)
+        return pd.Index(known).get_indexer(pd.Index(names)).astype(np.int64)
 
     def _problems(self, data: Any, layer: str | None) -> Iterator[Problem]:
         yield from check_objects.container(data)
@@ -179,6 +195,7 @@ class Model:
             "method": self.method,
             "config": self.module.plain_config(),
             "features": {name: names.tolist() for name, names in self.features.items()},
+            "batches": list(self.module.batches),
             "record": self.record,
             "history": self.history.to_dict("list"),
             "files": {WEIGHTS: {"bytes": weights.stat().st_size, "sha256": _files.sha256(weights)}},
@@ -232,8 +249,9 @@ def load(path: str | os.PathLike[str]) -> Model:
     _verify(folder, manifest["files"])
     kind = METHODS.get(manifest["method"])
     features = {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
+    sizes = {name: len(names) for name, names in features.items()}
     with seeded(0, torch.device("cpu")):  # the weights are replaced at once; nobody's generator is used for them
-        module = kind(kind.configure(**manifest["config"]), {name: len(names) for name, names in features.items()})
+        module = kind(kind.configure(**manifest["config"]), sizes, manifest.get("batches", ()))
     _load_weights(module, folder / WEIGHTS)
     record = {**manifest["record"], "path": str(folder)}
     return Model(module.eval(), features, record, pd.DataFrame(manifest["history"]))

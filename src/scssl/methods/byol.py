@@ -62,7 +62,7 @@ class BYOL(SelfSupervised):
         """Symmetric distance of predictions and targets."""
         encoder, project = self.target.children()
         a, b = (self.predict(self.project(self.represent(view))).float() for view in views)
-        to_a, to_b = (project(encoder(view.x)).float() for view in views)
+        to_a, to_b = (project(encoder(view)).float() for view in views)
         return {"loss": (distance_to_target(a, to_b) + distance_to_target(b, to_a)) / 2}
 
     def after_step(self, progress: float) -> None:

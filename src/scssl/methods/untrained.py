@@ -44,7 +44,7 @@ class Untrained(_base.Method):
 
     def represent(self, batch: Batch) -> Tensor:
         """The output of the encoder."""
-        return self.encoder(batch.x)
+        return self.encoder(batch)
 
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
         """Nothing is learned."""

@@ -5,26 +5,49 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor, nn
+
+from scssl.nn.norm import BatchNorm1d, DomainBatchNorm1d
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-
-import torch
-from torch import Tensor, nn
+    from scssl.data.source import Batch
 
 FUSIONS = ("concat", "mean", "add")
 
 
-def mlp(sizes: Sequence[int], *, dropout: float = 0.0) -> nn.Sequential:
+class MLP(nn.Sequential):
     """Linear layers with batch norm: ReLU between them, none after the last, dropout at the end.
 
-    The encoder of scSSL-Bench :cite:p:`ovcharenko2025scssl` is ``mlp((genes, 128, 64))``.
+    The encoder of scSSL-Bench :cite:p:`ovcharenko2025scssl` is ``MLP((genes, 128, 64))``.
+
+    Parameters
+    ----------
+    sizes
+        Widths, from the features to the embedding.
+    dropout
+        Share of the output that is dropped in training.
+    n_domains
+        Number of experimental batches that the norms tell apart; 0: all cells share their statistics. All norms do, not
+        the first alone: else the later ones would standardise by a mix of batches in eval mode that they did not have
+        in training, where a mini-batch may hold one batch only.
     """
-    layers: list[nn.Module] = []
-    for i, (before, after) in enumerate(pairwise(sizes)):
-        last = i == len(sizes) - 2
-        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.Dropout(dropout) if last else nn.ReLU()]
-    return nn.Sequential(*layers)
+
+    def __init__(self, sizes: Sequence[int], *, dropout: float = 0.0, n_domains: int = 0) -> None:
+        layers: list[nn.Module] = []
+        for i, (before, after) in enumerate(pairwise(sizes)):
+            last = i == len(sizes) - 2
+            norm = DomainBatchNorm1d(after, n_domains) if n_domains else BatchNorm1d(after)
+            layers += [nn.Linear(before, after), norm, nn.Dropout(dropout) if last else nn.ReLU()]
+        super().__init__(*layers)
+
+    def forward(self, x: Tensor, domain: Tensor | None = None) -> Tensor:
+        """Values of shape ``(cells, features)`` in, codes out; `domain` as in :class:`~scssl.nn.norm.DomainBatchNorm1d`."""
+        for layer in self:
+            x = layer(x, domain) if isinstance(layer, DomainBatchNorm1d) else layer(x)
+        return x
 
 
 class Encoder(nn.Module):
@@ -42,6 +65,8 @@ class Encoder(nn.Module):
         Share of the embedding that is dropped in training.
     fusion
         How several modalities become one embedding: ``concat``, ``mean`` or ``add``.
+    n_domains
+        Number of experimental batches whose statistics the norms keep apart; 0: none.
     """
 
     def __init__(
@@ -52,15 +77,18 @@ class Encoder(nn.Module):
         width: int,
         dropout: float = 0.0,
         fusion: str = "concat",
+        n_domains: int = 0,
     ) -> None:
         super().__init__()
         self.names, self.fusion = tuple(sizes), fusion
-        self.parts = nn.ModuleList(mlp((n, *hidden, width), dropout=dropout) for n in sizes.values())
+        self.parts = nn.ModuleList(
+            MLP((n, *hidden, width), dropout=dropout, n_domains=n_domains) for n in sizes.values()
+        )
         self.width = width * len(sizes) if fusion == "concat" else width
 
-    def forward(self, x: Mapping[str, Tensor]) -> Tensor:
-        """Dense values of each modality in, embedding of shape ``(cells, width)`` out."""
-        codes = [part(x[name]) for name, part in zip(self.names, self.parts, strict=True)]
+    def forward(self, batch: Batch) -> Tensor:
+        """Some cells in, their embedding of shape ``(cells, width)`` out."""
+        codes = [part(batch.x[name], batch.batch) for name, part in zip(self.names, self.parts, strict=True)]
         if self.fusion == "concat":
             return codes[0] if len(codes) == 1 else torch.cat(codes, dim=1)
         total = torch.stack(codes).sum(0)
