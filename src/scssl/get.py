@@ -132,7 +132,10 @@ def summary(
 
 
 def history(data: AnnData | MuData, key: str) -> pd.DataFrame:
-    """The training of a model, one row per epoch: loss and its terms, effective rank, spread, seconds.
+    """The training of a model, one row per epoch: loss and its terms, what the embedding is like, seconds.
+
+    On some of the cells (at most 512 and 128, the same in every epoch): the effective rank of their embedding, the
+    spread of a dimension, the mean cosine of two views of the same cell and of views of different cells.
 
     Parameters
     ----------
@@ -143,8 +146,8 @@ def history(data: AnnData | MuData, key: str) -> pd.DataFrame:
 
     Returns
     -------
-    Frame with the columns ``epoch``, ``loss``, further terms of the loss, ``effective_rank``, ``spread``, ``seconds``;
-    empty for methods that are not trained.
+    Frame with the columns ``epoch``, ``loss``, further terms of the loss, ``seconds``, ``effective_rank``, ``spread``,
+    ``positive_similarity``, ``negative_similarity``; empty for methods that are not trained.
 
     Raises
     ------

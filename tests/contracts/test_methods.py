@@ -67,7 +67,7 @@ def test_loss_falls(name, cells):
     model = ssl.tl.fit(adata, name, batch_key="batch", max_epochs=20, batch_size=45)
     loss = model.history["loss"]
     assert loss.tail(4).mean() < loss.head(4).mean()
-    assert set(model.history) >= {"epoch", "loss", "effective_rank", "spread", "seconds"}
+    assert set(model.history) >= {"epoch", "loss", "effective_rank", "spread", "seconds", "positive_similarity"}
     assert not model.record["collapsed"]
 
 

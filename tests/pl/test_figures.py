@@ -44,7 +44,8 @@ def adata() -> ad.AnnData:
     data.obsm["X_two"] = rng.normal(size=(60, 2))
     data.obsm["X_ten"] = rng.normal(size=(60, 10)) + 4 * (obs["batch"] == "a").to_numpy()[:, None]
     history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "variance": [1.0, 1.0, 0.5],
-                            "effective_rank": [3.0, 4.0, 5.0], "spread": [1.0, 1.0, 1.0], "seconds": [1.0] * 3})  # fmt: skip
+                            "effective_rank": [3.0, 4.0, 5.0], "spread": [1.0, 1.0, 1.0],
+                            "positive_similarity": [0.5, 0.6, 0.9], "negative_similarity": [0.2, 0.1, 0.0], "seconds": [1.0] * 3})  # fmt: skip
     models = _keys.shelf(data, _keys.MODELS)
     models["two"] = {"method": "simclr", "history": history}
     models["ten"] = {"method": "vicreg", "history": history.drop(columns="spread")}
@@ -195,15 +196,20 @@ def test_history_draws_loss_terms_rank_and_spread(adata):
     assert {line.get_label() for line in ax.lines} == {"loss", "variance"}
     loss = next(line for line in ax.lines if line.get_label() == "loss")
     np.testing.assert_array_equal(loss.get_xydata(), [[1, 3], [2, 2], [3, 1]])
-    assert [a.get_title(loc="left") for a in ax.figure.axes] == ["two", "Effective rank", "Spread"]
+    assert [a.get_title(loc="left") for a in ax.figure.axes] == ["two", "Similarity", "Effective rank", "Spread"]
+    similarity = ax.figure.axes[1]
+    drawn = [line.get_ydata().tolist() for line in similarity.lines[1:]]
+    assert drawn == [[0.5, 0.6, 0.9], [0.2, 0.1, 0.0]]
+    assert texts(similarity) == ["same cell", "other cells"]
+    assert overlaps(similarity) == []
 
 
 def test_history_of_several_models(adata):
     everything = ssl.pl.history(adata, show=False)
-    assert len(everything.figure.axes) == 2 * 3  # pca has no history
-    assert texts(everything.figure.axes[5]) == ["not recorded"]
+    assert len(everything.figure.axes) == 2 * 4  # pca has no history
+    assert texts(everything.figure.axes[7]) == ["not recorded"]
     named = ssl.pl.history(adata, ["X_two", "pca"], show=False)
-    assert texts(named.figure.axes[3]) == ["is not trained"]
+    assert texts(named.figure.axes[4]) == ["is not trained"]
     _, ax = plt.subplots()
     assert ssl.pl.history(adata, "two", ax=ax, show=False) is ax
     with pytest.raises(InputError, match=r"ax was given for 2 models"):

@@ -26,6 +26,17 @@ def test_spread_is_the_mean_standard_deviation():
     assert monitor.spectrum(z)["spread"] == pytest.approx(float(z.std(0).mean()), rel=1e-5)
 
 
+def test_similarities_equal_a_loop_over_pairs():
+    a, b = torch.randn(2, 9, 5, generator=torch.Generator().manual_seed(0))
+    cosines = [[float(torch.cosine_similarity(x, y, dim=0)) for y in b] for x in a]
+    same = [cosines[i][i] for i in range(9)]
+    others = [cosines[i][j] for i in range(9) for j in range(9) if i != j]
+    found = monitor.similarities(a, b)
+    assert found["positive_similarity"] == pytest.approx(sum(same) / 9)
+    assert found["negative_similarity"] == pytest.approx(sum(others) / 72)
+    assert monitor.similarities(a[:1], a[:1]) == pytest.approx({"positive_similarity": 1, "negative_similarity": 0})
+
+
 @pytest.mark.parametrize("z", [torch.ones(50, 8), torch.full((50, 8), 1e6) + 1e-3 * torch.randn(50, 8)])
 def test_a_point_is_a_collapse(z):
     rank = monitor.spectrum(z)["effective_rank"]

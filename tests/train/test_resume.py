@@ -225,3 +225,21 @@ def test_global_state_is_left_alone(cells):
     before = state()
     fit(cells, dropout=0.2)
     assert state() == before
+
+
+def test_watching_does_not_disturb_the_training(cells, monkeypatch):
+    from scssl.train import loop
+
+    watched = fit(cells, dropout=0.2).embed(cells)
+    monkeypatch.setattr(loop, "_probe", lambda *_: {"effective_rank": 9.0})
+    np.testing.assert_array_equal(fit(cells, dropout=0.2).embed(cells), watched)
+
+
+def test_views_of_a_cell_are_told_from_other_cells():
+    adata = ssl.datasets.synthetic(n_obs=300, n_vars=100, n_types=4, seed=0)
+    ssl.pp.recipe(adata)
+    history = ssl.tl.fit(adata, "simclr", max_epochs=15, batch_size=64).history
+    gap = history["positive_similarity"] - history["negative_similarity"]
+    assert history["positive_similarity"].between(-1, 1).all()
+    assert history["negative_similarity"].between(-1, 1).all()
+    assert gap.iloc[-1] > gap.iloc[0] + 0.1

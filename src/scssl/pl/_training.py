@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from scssl import _keys
 from scssl._errors import InputError
 from scssl._registry import unknown
-from scssl.pl._style import CATEGORIES, INK, MUTED, finish, style
+from scssl.pl._style import CATEGORIES, FAINT, INK, MUTED, RULE, finish, style
 
 if TYPE_CHECKING:
     import os
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-_NO_LOSS = ("epoch", "effective_rank", "spread", "seconds")
-_PANEL = (2.9, 2.3)
+_SAME, _OTHERS = "positive_similarity", "negative_similarity"
+_NO_LOSS = ("epoch", "effective_rank", "spread", "seconds", _SAME, _OTHERS)
+_PANEL = (2.6, 2.2)
 
 
 def history(
@@ -33,10 +34,11 @@ def history(
     show: bool | None = None,
     save: str | os.PathLike[str] | None = None,
 ) -> Axes | None:
-    """The training of models: loss and its terms, effective rank and spread of the embedding, per epoch.
+    """The training of models, per epoch: loss and its terms, and what became of the embedding.
 
-    An effective rank near 1 or a spread near 0 means that the embedding collapsed: all cells are at (nearly) one point,
-    although the loss may look fine :cite:p:`roy2007effective`.
+    *Similarity* is the mean cosine of two views of the same cell, and of views of different cells: a method that works
+    holds the two apart. An effective rank near 1, a spread near 0, or both similarities near 1 mean that the embedding
+    collapsed: all cells are at (nearly) one point, although the loss may look fine :cite:p:`roy2007effective`.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def history(
     key
         One model or several, one row of panels each; by default all that have a history.
     ax
-        Axes to draw the loss of one model in; rank and spread are then left out.
+        Axes to draw the loss of one model in; the other panels are then left out.
     figsize
         Width and height of a new figure in inches.
     show
@@ -107,15 +109,17 @@ def _nothing(figsize: tuple[float, float] | None) -> Axes:
 
 
 def _grid(tables: dict[str, pd.DataFrame], figsize: tuple[float, float] | None) -> Axes:
-    size = figsize or (3 * _PANEL[0], len(tables) * _PANEL[1] + 0.2)
-    spacing = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06, w_pad=0.08, h_pad=0.08)
-    _, axes = plt.subplots(len(tables), 3, figsize=size, squeeze=False, layout=spacing)
+    """One row of panels for each model."""
+    size = figsize or (4 * _PANEL[0], len(tables) * _PANEL[1] + 0.2)
+    spacing = ConstrainedLayoutEngine(wspace=0.05, hspace=0.05, w_pad=0.06, h_pad=0.06)
+    _, axes = plt.subplots(len(tables), 4, figsize=size, squeeze=False, layout=spacing)
     for row, (name, table) in zip(axes, tables.items(), strict=True):
         _loss(row[0], name, table)
-        for ax, column, title in zip(row[1:], ("effective_rank", "spread"), ("Effective rank", "Spread"), strict=True):
-            _curve(ax, table, column)
-            ax.set_title(title, loc="left")
-            ax.set_ylim(bottom=0)
+        _similarity(row[1], table)
+        _from_zero(row[2], table, "effective_rank", "Effective rank")
+        _from_zero(row[3], table, "spread", "Spread")
+        for ax in row[1:]:
+            ax.set_xlabel("epoch")
     return axes[0][0]
 
 
@@ -133,16 +137,52 @@ def _loss(ax: Axes, name: str, table: pd.DataFrame) -> None:
     if terms:
         ax.legend(frameon=False, fontsize=7, handlelength=1.4)
     ax.set_ylabel("loss")
+    ax.set_xlabel("epoch")
+
+
+def _similarity(ax: Axes, table: pd.DataFrame) -> None:
+    """Cosine of views of the same cell and of different cells; the gap between them is what was learned."""
+    ax.set_title("Similarity", loc="left")
+    if not (_recorded(table, _SAME) and _recorded(table, _OTHERS)):
+        _not_recorded(ax)
+        return
+    same, others = table[_SAME], table[_OTHERS]
+    ax.fill_between(_epochs(table), others, same, color=FAINT, linewidth=0)
+    ax.axhline(0, color=RULE, linewidth=0.6, zorder=0)
+    _curve(ax, table, _SAME, color=CATEGORIES[0])
+    _curve(ax, table, _OTHERS, color=CATEGORIES[1])
+    for values, words, place in ((same, "same cell", "bottom"), (others, "other cells", "top")):
+        lift = (0, 3 if place == "bottom" else -3)
+        at = (_epochs(table).iloc[-1], values.iloc[-1])
+        ax.annotate(words, at, lift, textcoords="offset points", ha="right", va=place, fontsize=8)
+    ax.set_ylim(min(-0.2, float(others.min()) - 0.2), 1.2)
+    ax.set_yticks((0, 0.5, 1))
+
+
+def _from_zero(ax: Axes, table: pd.DataFrame, column: str, title: str) -> None:
+    ax.set_title(title, loc="left")
+    _curve(ax, table, column)
+    ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
 
 
 def _curve(
     ax: Axes, table: pd.DataFrame, column: str, *, color: str = INK, linewidth: float = 1.6, label: str = ""
 ) -> None:
-    if column not in table or table[column].isna().all():
-        ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center", color=MUTED)
-    else:
-        epoch = table["epoch"] if "epoch" in table else pd.RangeIndex(len(table))
-        marker = "o" if len(table) == 1 else ""
-        ax.plot(epoch, table[column], color=color, linewidth=linewidth, label=label, marker=marker, markersize=4)
-    ax.set_xlabel("epoch")
+    if not _recorded(table, column):
+        _not_recorded(ax)
+        return
+    marker = "o" if len(table) == 1 else ""
+    ax.plot(_epochs(table), table[column], color=color, linewidth=linewidth, label=label, marker=marker, markersize=4)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+
+
+def _recorded(table: pd.DataFrame, column: str) -> bool:
+    return column in table and not table[column].isna().all()
+
+
+def _not_recorded(ax: Axes) -> None:
+    ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center", color=MUTED)
+
+
+def _epochs(table: pd.DataFrame) -> pd.Series:
+    return table["epoch"] if "epoch" in table else pd.Series(range(len(table)), index=table.index)

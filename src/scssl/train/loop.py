@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scssl.views._base import View
 
 PROBE_CELLS = 512  # cells on which rank and spread of the embedding are watched
+PROBE_PAIRS = 128  # cells of which two views are compared
 
 
 class Trainable(Protocol):
@@ -95,7 +96,8 @@ def train(module: Any, source: Source, run: Run, engine: Engine | None = None) -
     Returns
     -------
     list of dict
-        The history: for every epoch the mean of each loss term, effective rank and spread of the embedding, seconds.
+        The history: for every epoch the mean of each loss term, effective rank and spread of the embedding, similarity
+        of views of the same and of different cells, seconds.
 
     Raises
     ------
@@ -187,11 +189,22 @@ def _two_views(source: Source, run: Run, epoch: int, step: int, index: np.ndarra
 
 
 def _probe(module: Any, source: Source, run: Run) -> dict[str, float]:
-    """Effective rank and spread of the embedding of some cells, as they are embedded later."""
-    index = np.unique(np.linspace(0, source.n_obs - 1, min(PROBE_CELLS, source.n_obs)).astype(int))
+    """What the embedding is like, on some cells, as they are embedded later.
+
+    The two views of a cell are the same in every epoch, and from a stream of their own.
+    """
+    cells, pairs = (_evenly(source.n_obs, n) for n in (PROBE_CELLS, PROBE_PAIRS))
+    apart = replace(run, seed=_random.derive(run.seed, "probe"))
     module.eval()
     with torch.no_grad():
-        return monitor.spectrum(module.represent(source.take(index, run.device)))
+        embedding = module.represent(source.take(cells, run.device))
+        first, second = (module.represent(view) for view in _two_views(source, apart, 0, 0, pairs))
+    return monitor.spectrum(embedding) | monitor.similarities(first, second)
+
+
+def _evenly(n_obs: int, n: int) -> np.ndarray:
+    """Positions of `n` cells, evenly spread over all (fewer if there are fewer)."""
+    return np.unique(np.linspace(0, n_obs - 1, min(n, n_obs)).astype(int))
 
 
 def embed(module: Any, source: Source, *, device: torch.device, batch_size: int) -> np.ndarray:

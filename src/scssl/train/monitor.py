@@ -30,6 +30,23 @@ def spectrum(z: Tensor) -> dict[str, float]:
     return {"effective_rank": float(rank), "spread": float(centred.std(dim=0).mean())}
 
 
+def similarities(a: Tensor, b: Tensor) -> dict[str, float]:
+    """Mean cosine of two views of the same cell (``positive``) and of views of different cells (``negative``).
+
+    A method that works pulls the first towards 1 and leaves the second well below. If both go to 1, the embedding
+    collapses; if they stay together, the views of a cell are not recognised as such.
+
+    Parameters
+    ----------
+    a, b
+        Embeddings of two views of the same cells, shape ``(cells, width)``.
+    """
+    a, b = (torch.nn.functional.normalize(z.double(), dim=1) for z in (a, b))
+    same, n = float((a * b).sum()), len(a)
+    others = float(a.sum(0) @ b.sum(0)) - same
+    return {"positive_similarity": same / n, "negative_similarity": others / max(n * (n - 1), 1)}
+
+
 def collapse_note(rank: float, width: int) -> str:
     """A sentence if the embedding has (nearly) collapsed, else empty."""
     if width < 2 or rank >= COLLAPSED_RANK:
