@@ -165,8 +165,8 @@ def _presets(method: Any) -> list[str]:
 
 
 def _facts(spec: Any) -> list[str]:
-    compared = "its loss pushes cells apart: ``\"mask\"`` with a batch key" if spec.negatives else (
-        "``\"sample\"`` with a batch key" if spec.trains else "not trained: no effect")  # fmt: skip
+    compared = f"``{spec.within_batch!r}`` with a batch key" if spec.trains else "not trained: no effect"
+    compared += "" if spec.masks or not spec.trains else "; its loss takes each cell for itself, ``'mask'`` is refused"
     rows = [
         ["family", f"{spec.family}: {FAMILIES.get(spec.family, '')}"],
         ["input", "counts" if spec.input == "counts" else "log-normalised values (:func:`scssl.pp.recipe`)"],

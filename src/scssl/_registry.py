@@ -37,8 +37,10 @@ class MethodSpec:
     """BibTeX key in ``references.bib``."""
     input: str = "log1p"
     """Values the method is made for: ``log1p`` or ``counts``."""
-    negatives: bool = False
-    """Whether the loss pushes cells apart; decides how cells are compared within their batch."""
+    masks: bool = False
+    """Whether the loss can leave cells of other batches out of account (``Batch.group``): ``within_batch="mask"``."""
+    within_batch: str = "sample"
+    """How cells are compared when there is a batch key and nothing else is asked for: ``mask``, ``sample`` or ``off``."""
     trains: bool = True
     """Whether there are weights to be trained by gradient descent."""
     decodes: bool = False

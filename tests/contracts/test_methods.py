@@ -172,9 +172,7 @@ def test_labels_are_never_seen(name, trained, cells):
 def test_names_of_batches_do_not_matter(name, trained, cells):
     adata = cells.copy()
     adata.obs["batch"] = adata.obs["batch"].astype(str).map(lambda b: {"batch1": "zebra", "batch2": "ape"}.get(b, b))
-    model = ssl.tl.fit(
-        adata, name, batch_key="batch", within_batch="mask" if METHODS.describe(name).negatives else None
-    )
+    model = ssl.tl.fit(adata, name, batch_key="batch", within_batch="mask" if METHODS.describe(name).masks else None)
     assert model.n_dims == trained[name].model.n_dims
 
 
@@ -236,6 +234,28 @@ def test_presets_can_be_configured(name):
         config = kind.configure(preset)
         assert kind.configure(**dict.fromkeys(())) == kind.configure()
         assert hash(config) == hash(kind.configure(preset))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_says_how_it_compares_cells(name):
+    spec = METHODS.describe(name)
+    assert spec.within_batch in ("mask", "sample", "off")
+    assert spec.masks or spec.within_batch != "mask"
+    assert spec.trains == (spec.within_batch != "off")
+
+
+@pytest.mark.filterwarnings("ignore:batch_key=.one. holds a single value")
+@pytest.mark.parametrize("name", [name for name in TRAINED if METHODS.describe(name).masks])
+def test_a_mask_is_no_more_than_a_mask(name, cells):
+    """One group of all cells is no group at all, and the groups do matter where there are several."""
+    adata = cells.copy()
+    adata.obs["one"] = "all"
+    one, several, off = (
+        ssl.tl.fit(adata, name, batch_key=key, within_batch=within, **quick(name)).history["loss"].iloc[-1]
+        for key, within in (("one", "mask"), ("batch", "mask"), ("batch", "off"))
+    )
+    assert one == pytest.approx(off, rel=1e-4)
+    assert abs(several - off) > 10 * abs(one - off)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -77,6 +77,42 @@ def test_nt_xent_does_not_depend_on_order_or_length():
     torch.testing.assert_close(losses.nt_xent(b, a, 0.5), value)
 
 
+def naive_info_nce(query, key, bank, allowed, temperature):
+    q, k, bank = ((z / z.norm(dim=1, keepdim=True)).double().numpy() for z in (query, key, bank))
+    total = 0.0
+    for i in range(len(q)):
+        own = math.exp(q[i] @ k[i] / temperature)
+        others = [math.exp(q[i] @ bank[j] / temperature) for j in range(len(bank)) if allowed[i, j]]
+        total += -math.log(own / (own + sum(others))) + math.log((1 + len(bank)) / (1 + len(others)))
+    return total / len(q)
+
+
+@pytest.mark.parametrize(("n", "width"), SHAPES)
+@pytest.mark.parametrize("size", [1, 7, 40])
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_info_nce_equals_the_double_loop(n, width, size, share):
+    (a, b), (bank, _) = pair(n, width), pair(size, width, seed=1)
+    bank = torch.nn.functional.normalize(bank, dim=1)
+    allowed = torch.rand(n, size, generator=torch.Generator().manual_seed(2)) < share
+    for temperature in (0.1, 0.5):
+        value = losses.info_nce(a, b, bank, allowed, temperature)
+        assert float(value) == pytest.approx(naive_info_nce(a, b, bank, allowed, temperature), rel=1e-5)
+
+
+def test_a_cell_without_negatives_costs_what_guessing_costs_and_has_no_gradient():
+    (a, b), (bank, _) = pair(3, 4), pair(9, 4, seed=1)
+    a.requires_grad_()
+    allowed = torch.zeros(3, 9, dtype=torch.bool)
+    allowed[1] = True
+    value = losses.info_nce(a, b, bank, allowed, 0.5)
+    value.backward()
+    assert torch.isfinite(a.grad).all()
+    assert float(a.grad[[0, 2]].abs().max()) == 0.0
+    assert float(a.grad[1].abs().max()) > 0
+    nothing = losses.info_nce(a, b, bank, torch.zeros_like(allowed), 0.5)
+    assert float(nothing.detach()) == pytest.approx(math.log(10))
+
+
 @pytest.mark.parametrize(("n", "width"), SHAPES)
 def test_vicreg_equals_the_double_loop(n, width):
     a, b = pair(n, width)
@@ -138,3 +174,77 @@ def test_vicreg_sees_a_collapse():
     terms = losses.vicreg(constant, constant, invariance_weight=1, variance_weight=1, covariance_weight=1)
     assert float(terms["variance"]) == pytest.approx(1 - math.sqrt(1e-4))
     assert float(terms["invariance"]) == 0.0
+
+
+GROUPS = {"one": (7,), "two": (5, 9), "many": (4, 1, 6, 2, 1, 8), "alone": (1, 1, 1), "large": (40, 3, 50)}
+
+
+def grouped(sizes, width=6):
+    """Two views of cells in groups of these sizes, in a mixed order, with codes that leave gaps."""
+    n = sum(sizes)
+    group = torch.repeat_interleave(torch.arange(len(sizes)) * 3 + 2, torch.tensor(sizes))
+    group = group[torch.randperm(n, generator=torch.Generator().manual_seed(3))]
+    return (*pair(n, width), group)
+
+
+def naive_scatter(x, y, group):
+    """Sum over groups of the products of the deviations from the mean of the group."""
+    total = np.zeros((x.shape[1], y.shape[1]))
+    for code in group.unique():
+        u, v = (z[group == code].double().numpy() for z in (x, y))
+        total += (u - u.mean(0)).T @ (v - v.mean(0))
+    return total
+
+
+@pytest.mark.parametrize("sizes", GROUPS.values(), ids=GROUPS)
+def test_statistics_within_groups_equal_a_loop_over_groups(sizes):
+    a, b, group = grouped(sizes)
+    freedom = max(len(a) - len(sizes), 1)
+    terms = losses.vicreg(a, b, group, invariance_weight=5, variance_weight=5, covariance_weight=1)
+    covariances = [naive_scatter(z, z, group) / freedom for z in (a, b)]
+    short = [np.maximum(0, 1 - np.sqrt(np.diag(c) + 1e-4)).mean() for c in covariances]
+    off = [(np.square(c).sum() - np.square(np.diag(c)).sum()) / a.shape[1] for c in covariances]
+    assert float(terms["variance"]) == pytest.approx(np.mean(short), rel=1e-4, abs=1e-6)
+    assert float(terms["covariance"]) == pytest.approx(sum(off), rel=1e-3, abs=1e-6)
+    terms = losses.barlow_twins(a, b, group, redundancy_weight=0.3)
+    scale = [np.sqrt(np.diag(naive_scatter(z, z, group)) / len(a)) + 1e-5 for z in (a, b)]
+    c = naive_scatter(a, b, group) / len(a) / np.outer(*scale)
+    assert float(terms["invariance"]) == pytest.approx(np.square(1 - np.diag(c)).sum(), rel=1e-3, abs=1e-5)
+    off = np.square(c).sum() - np.square(np.diag(c)).sum()
+    assert float(terms["redundancy"]) == pytest.approx(off, rel=1e-3, abs=1e-5)
+
+
+def vicreg(a, b, group=None):
+    return losses.vicreg(a, b, group, invariance_weight=0, variance_weight=1, covariance_weight=1)["loss"]
+
+
+def barlow(a, b, group=None):
+    return losses.barlow_twins(a, b, group, redundancy_weight=1)["loss"]
+
+
+@pytest.mark.parametrize("loss", [vicreg, barlow])
+def test_a_shift_of_a_group_changes_nothing(loss):
+    a, b, group = grouped((5, 1, 9, 30))
+    shift = 3 * torch.randn(20, 6, generator=torch.Generator().manual_seed(4))[group]
+    torch.testing.assert_close(loss(a + shift, b + shift, group), loss(a, b, group), rtol=1e-4, atol=1e-4)
+    assert abs(float(loss(a + shift, b + shift)) - float(loss(a, b))) > 0.1
+
+
+@pytest.mark.parametrize("loss", [vicreg, barlow])
+def test_one_group_is_no_group(loss):
+    a, b, _ = grouped((20,))
+    torch.testing.assert_close(loss(a, b, torch.full((20,), 7)), loss(a, b))
+
+
+@pytest.mark.parametrize("loss", [vicreg, barlow])
+def test_cells_alone_in_their_group_say_nothing_and_have_no_gradient(loss):
+    a, b, group = grouped((1, 1, 12))
+    a.requires_grad_()
+    loss(a, b, group).backward()
+    alone = group != 8
+    assert torch.isfinite(a.grad).all()
+    assert float(a.grad[alone].abs().max()) == 0.0
+    assert float(a.grad[~alone].abs().max()) > 0
+    everyone = torch.arange(len(a))
+    (gradient,) = torch.autograd.grad(loss(a, b, everyone), a)
+    assert float(gradient.abs().max()) == 0.0

@@ -197,7 +197,7 @@ def test_keys_of_others_are_safe(pbmc, unchanged):
         ({"within_batch": "mask"}, InputError, ["needs to know the batches"]),
         ({"within_batch": "maks", "batch_key": "batch"}, InputError, ["'maks'", "'mask'", "'sample'"]),
         (
-            {"method": "vicreg", "within_batch": "mask", "batch_key": "batch"},
+            {"method": "byol", "within_batch": "mask", "batch_key": "batch"},
             InputError,
             ["compares no cells", "'sample'"],
         ),

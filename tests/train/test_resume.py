@@ -36,7 +36,7 @@ def start(folder, method, *, resume="fresh", speed="fast"):
     return subprocess.Popen([sys.executable, "-c", RUN, str(folder), method, resume, speed])
 
 
-@pytest.mark.parametrize("method", ["simclr", "vicreg"])
+@pytest.mark.parametrize("method", ["simclr", "vicreg", "moco", "nnclr"])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, method):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()

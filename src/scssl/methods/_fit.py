@@ -86,21 +86,20 @@ def within_batch(spec: MethodSpec, request: Request) -> str:
     Raises
     ------
     InputError
-        For an unknown word, without a batch key, or ``"mask"`` for a loss that compares no cells.
+        For an unknown word, without a batch key, or ``"mask"`` for a loss that takes each cell for itself.
     """
     asked = request.within_batch
     if asked is None:
-        if request.batch_key is None or request.preset == "paper" or not spec.trains:
-            return OFF
-        return MASK if spec.negatives else SAMPLE
+        no_batches = request.batch_key is None or request.preset == "paper" or not spec.trains
+        return OFF if no_batches else spec.within_batch
     if asked not in WITHIN_BATCH:
         msg = f"within_batch={asked!r} is not one of {', '.join(map(repr, WITHIN_BATCH))}."
         raise InputError(msg, code="bad_within_batch", parameter="within_batch")
     if asked != OFF and request.batch_key is None:
         msg = f"within_batch={asked!r} needs to know the batches."
         raise InputError(msg, code="needs_batch_key", parameter="batch_key", fix="Pass batch_key=, e.g. 'batch'.")
-    if asked == MASK and not spec.negatives:
-        msg = f"within_batch='mask' leaves cells out of a comparison, and {spec.name!r} compares no cells."
+    if asked == MASK and not spec.masks:
+        msg = f"within_batch='mask' leaves cells out of a comparison, and the loss of {spec.name!r} compares no cells."
         raise InputError(msg, code="bad_within_batch", parameter="within_batch", fix="Use within_batch='sample'.")
     return asked
 

@@ -21,13 +21,20 @@ if TYPE_CHECKING:
     title="Barlow Twins",
     family="redundancy",
     reference="zbontar2021barlow",
+    masks=True,
     summary="no negatives: each dimension agrees with itself across views and with no other",
 )
 class BarlowTwins(SelfSupervised):
     r"""Each dimension agrees with itself across views and with no other dimension :cite:p:`zbontar2021barlow`.
 
     With :math:`C` the correlation of the dimensions of one view with those of the other, the loss is
-    :math:`\sum_i (1 - C_{ii})^2 + \lambda \sum_{i \neq j} C_{ij}^2`.
+    :math:`\sum_i (1 - C_{ii})^2 + \lambda \sum_{i \neq j} C_{ij}^2`. Each view is standardised by its own mean and
+    deviation, as published; scSSL-Bench :cite:p:`ovcharenko2025scssl` ran a library that takes those of both views
+    together, which are nearly the same numbers.
+
+    With a batch key, :math:`C` is the correlation within one batch (``within_batch="sample"``), or that within the batches
+    of a mixed mini-batch (``"mask"``): every projection minus the mean of its batch, pooled over all batches. Otherwise
+    a shift between batches is agreement that costs nothing.
     """
 
     @dataclass(frozen=True)
@@ -39,7 +46,9 @@ class BarlowTwins(SelfSupervised):
         projector: tuple[int, ...] = (256, 256, 256)
         """Widths of the projection head."""
 
-    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200}}
+    presets: ClassVar = {
+        "paper": {"learning_rate": 1e-4, "max_epochs": 200, "redundancy": 5e-3, "projector": (256, 256, 256)}
+    }
 
     def build_heads(self, width: int) -> None:
         """The projection head."""
@@ -48,4 +57,4 @@ class BarlowTwins(SelfSupervised):
     def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
         """The two terms on the two projections."""
         a, b = (self.project(self.represent(view)).float() for view in views)
-        return barlow_twins(a, b, redundancy_weight=self.config.redundancy)
+        return barlow_twins(a, b, views[0].group, redundancy_weight=self.config.redundancy)

@@ -32,6 +32,9 @@ class BYOL(SelfSupervised):
     With :math:`p` the prediction from one view and :math:`z'` the projection of the other by the copy, the loss is
     :math:`-\frac{1}{2} [\cos(p_1, z'_2) + \cos(p_2, z'_1)]`. After every step the copy moves towards the network:
     :math:`\theta' \leftarrow m \theta' + (1 - m) \theta`, with :math:`m` rising to 1 in the course of the run.
+
+    The loss takes each cell for itself: there is nothing that ``within_batch="mask"`` could leave out. With a batch key,
+    mini-batches, and with them the statistics of batch norm, are those of one batch (``"sample"``).
     """
 
     @dataclass(frozen=True)
@@ -46,7 +49,15 @@ class BYOL(SelfSupervised):
         predictor: tuple[int, ...] = (256,)
         """Widths of the hidden layers of the predictor."""
 
-    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200, "momentum": 0.996}}
+    presets: ClassVar = {
+        "paper": {
+            "learning_rate": 1e-4,
+            "max_epochs": 200,
+            "momentum": 0.996,
+            "projector": (256, 64),
+            "predictor": (256,),
+        }
+    }
 
     project: nn.Sequential
     target: nn.Module

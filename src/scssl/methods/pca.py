@@ -28,6 +28,7 @@ LARGEST_EXACT = 5000  # features up to which the covariance matrix is decomposed
     family="baseline",
     reference="pearson1901pca",
     trains=False,
+    within_batch="off",
     summary="the baseline that every method has to justify itself against",
 )
 class PCA(_base.Method):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     title="Random noise",
     family="control",
     trains=False,
+    within_batch="off",
     summary="noise that belongs to each cell's name: the floor of every metric",
 )
 class RandomNoise(Method):

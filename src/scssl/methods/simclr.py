@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     title="SimCLR",
     family="contrastive",
     reference="chen2020simclr",
-    negatives=True,
+    masks=True,
+    within_batch="mask",
     summary="a strong first choice: two views of a cell attract, other cells of its batch repel",
 )
 class SimCLR(SelfSupervised):
@@ -47,7 +48,7 @@ class SimCLR(SelfSupervised):
         projector: tuple[int, ...] = (64, 64)
         """Widths of the projection head."""
 
-    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200, "temperature": 0.5}}
+    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200, "temperature": 0.5, "projector": (64, 64)}}
 
     def build_heads(self, width: int) -> None:
         """The projection head."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from torch import nn
-
 from scssl._registry import METHODS
 from scssl.methods._base import SelfSupervised, TrainedConfig
 from scssl.nn.heads import head
@@ -30,6 +28,9 @@ class SimSiam(SelfSupervised):
 
     With :math:`p` the prediction from one view and :math:`z` the projection of the other, the loss is
     :math:`-\frac{1}{2} [\cos(p_1, z_2) + \cos(p_2, z_1)]`, and no gradient reaches :math:`z`.
+
+    The loss takes each cell for itself: there is nothing that ``within_batch="mask"`` could leave out. With a batch key,
+    mini-batches, and with them the statistics of batch norm, are those of one batch (``"sample"``).
     """
 
     @dataclass(frozen=True)
@@ -41,13 +42,14 @@ class SimSiam(SelfSupervised):
         predictor: tuple[int, ...] = (16,)
         """Widths of the hidden layers of the predictor: a bottleneck."""
 
-    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200}}
+    presets: ClassVar = {
+        "paper": {"learning_rate": 1e-4, "max_epochs": 200, "projector": (64, 64, 32), "predictor": (16,)}
+    }
 
     def build_heads(self, width: int) -> None:
         """Projection head, its output standardised without learned scale, and prediction head."""
         c = self.config
-        layers = list(head((width, *c.projector), last_norm=True))
-        self.project = nn.Sequential(*layers[:-1], nn.BatchNorm1d(c.projector[-1], affine=False))
+        self.project = head((width, *c.projector), last_norm=True, last_affine=False)
         self.predict = head((c.projector[-1], *c.predictor, c.projector[-1]))
 
     def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:

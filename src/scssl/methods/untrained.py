@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     title="Untrained encoder",
     family="control",
     trains=False,
+    within_batch="off",
     summary="random weights: what the architecture gives away for free; a trained method has to beat it",
 )
 class Untrained(_base.Method):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     title="VICReg",
     family="redundancy",
     reference="bardes2022vicreg",
+    masks=True,
     summary="no negatives: views agree while every dimension keeps its spread and its independence",
 )
 class VICReg(SelfSupervised):
@@ -32,8 +33,11 @@ class VICReg(SelfSupervised):
 
     :math:`s` is the mean squared difference of the projections of the two views, :math:`v` the mean over dimensions of
     :math:`\max(0, 1 - \sqrt{\mathrm{Var}(z_d) + 10^{-4}})`, and :math:`c` the sum of the squared covariances of
-    different dimensions, divided by their number. No cell is compared with another one; with a batch key the
-    statistics are those of one batch (``within_batch="sample"``).
+    different dimensions, divided by their number.
+
+    With a batch key the statistics are those of one batch (``within_batch="sample"``), or those within the batches of a
+    mixed mini-batch (``"mask"``): every projection minus the mean of its batch, pooled over all batches. Otherwise a shift
+    between batches is spread that costs nothing.
     """
 
     @dataclass(frozen=True)
@@ -49,7 +53,16 @@ class VICReg(SelfSupervised):
         projector: tuple[int, ...] = (64, 256)
         """Widths of the projection head: wide, because the terms act on its dimensions."""
 
-    presets: ClassVar = {"paper": {"learning_rate": 1e-4, "max_epochs": 200}}
+    presets: ClassVar = {
+        "paper": {
+            "learning_rate": 1e-4,
+            "max_epochs": 200,
+            "invariance": 5.0,
+            "variance": 5.0,
+            "covariance": 1.0,
+            "projector": (64, 256),
+        }
+    }
 
     def build_heads(self, width: int) -> None:
         """The projection head."""
@@ -59,4 +72,11 @@ class VICReg(SelfSupervised):
         """The three terms on the two projections."""
         a, b = (self.project(self.represent(view)).float() for view in views)
         c = self.config
-        return vicreg(a, b, invariance_weight=c.invariance, variance_weight=c.variance, covariance_weight=c.covariance)
+        return vicreg(
+            a,
+            b,
+            views[0].group,
+            invariance_weight=c.invariance,
+            variance_weight=c.variance,
+            covariance_weight=c.covariance,
+        )

@@ -69,7 +69,7 @@ def fit(
     views
         Pipeline of views: a name (``"clear"``, ``"mask"``), or a list such as ``["mask:0.5", ssl.views.Gaussian()]``.
     within_batch
-        ``"mask"``: cells of other batches are left out of each other's comparison (default of methods with negatives);
+        ``"mask"``: cells of other batches are left out of each other's comparison (default of contrastive methods);
         ``"sample"``: every mini-batch holds cells of one batch (default of the others); ``"off"``: all cells meet.
     key_added
         The embedding is written to ``obsm["X_<key_added>"]``; the name of the method by default.

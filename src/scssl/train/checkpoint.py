@@ -34,7 +34,7 @@ def save(
     """Write weights, optimiser and history. Random states need not be kept: every draw is derived from the seed."""
     from safetensors.torch import save_file
 
-    tensors: dict[str, Tensor] = {f"module/{k}": v.contiguous() for k, v in module.state_dict().items()}
+    tensors: dict[str, Tensor] = {f"module/{k}": v.contiguous() for k, v in _state(module).items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{i}/{k}": torch.as_tensor(v).clone() for k, v in state.items()}
     note = {"format": FORMAT, "run_id": run_id, "history": history}
@@ -60,13 +60,21 @@ def restore(
         msg = f"{path} belongs to another run: its method, configuration, seed or data differ from this call."
         fix = "Repeat the call with the same arguments and data, or choose another checkpoint_dir."
         raise CheckpointError(msg, code="other_run", parameter="checkpoint_dir", fix=fix)
-    module.load_state_dict(_below(tensors, "module/"))
+    saved = _below(tensors, "module/")
+    module.load_state_dict({name: saved[name] for name in module.state_dict()})
+    for name, buffer in module.named_buffers():
+        buffer.copy_(saved[name])
     current = optimizer.state_dict()
     for key, value in _below(tensors, "optimizer/").items():
         i, name = key.split("/")
         current["state"].setdefault(int(i), {})[name] = value
     optimizer.load_state_dict(current)
     return note["history"]
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    """Weights and all buffers, also those that a saved model does without (a queue of keys)."""
+    return {**dict(module.named_buffers()), **module.state_dict()}
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
