@@ -15,6 +15,7 @@ RECIPE = "recipe"
 MODELS = "models"
 EMBEDDINGS = "embeddings"
 SCORES = "scores"
+PARTNERS = "partners"
 
 SPLIT = "split"
 REFERENCE, QUERY = "reference", "query"
@@ -41,6 +42,11 @@ def label(key: str) -> str:
 def confidence(key: str) -> str:
     """``obs`` column of the confidence of the transferred label."""
     return f"{key}_confidence"
+
+
+def partners(key: str) -> str:
+    """``obsp`` slot of the partners that views mix a cell with."""
+    return f"{key}_partners"
 
 
 def store(data: Any) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from scssl.data.matrix import csr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import scipy.sparse as sp
+
+    from scssl.data.source import Source
+
 
 def data_id(
     data: Any,
@@ -39,16 +43,38 @@ def data_id(
     parts = dict(data.mod) if hasattr(data, "mod") else {"": data}
     for modality in parts if modalities is None or not hasattr(data, "mod") else modalities:
         part = parts[modality]
-        matrix = csr(part, layer=layer)
         digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
-        for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
-            digest.update(np.ascontiguousarray(array).data)
+        _add(digest, csr(part, layer=layer))
         for index in (part.obs_names, part.var_names):
             digest.update(_hash(index))
     for name in columns:
         if name is not None:
             digest.update(name.encode() + _hash(column(data, name, parameter=name).astype(str)))
     return digest.hexdigest()
+
+
+def source_id(source: Source) -> str:
+    """Hash of everything that a graph of cells is made of: values of the selected genes, names and batches of the cells."""
+    digest = hashlib.blake2b(digest_size=8)
+    for modality, matrix in source.matrices.items():
+        digest.update(f"{modality}:{matrix.shape}".encode())
+        _add(digest, matrix)
+    digest.update(_hash(source.obs_names))
+    if source.batch is not None:
+        digest.update(_hash(np.asarray(source.batch_names, dtype=object)[source.batch]))
+    return digest.hexdigest()
+
+
+def graph_id(graph: sp.csr_matrix) -> str:
+    """Hash of the edges and weights of a graph."""
+    digest = hashlib.blake2b(digest_size=8)
+    _add(digest, graph)
+    return digest.hexdigest()
+
+
+def _add(digest: Any, matrix: sp.csr_matrix) -> None:
+    for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
+        digest.update(np.ascontiguousarray(array).data)
 
 
 def _hash(values: Any) -> bytes:

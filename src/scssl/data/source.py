@@ -81,6 +81,7 @@ class Source:
         self.obs_names = obs_names
         self.cell = pd.util.hash_array(np.asarray(obs_names, dtype=object)).view(np.int64)
         self.batch, self.batch_names = batch, list(batch_names)
+        self.known: dict[str, Any] = {}  # what views learnt about all cells before training
 
     @classmethod
     def from_data(

@@ -118,6 +118,8 @@ def fit(data: Any, request: Request) -> Model:
         modalities=request.modalities,
         mask_by=request.mask_by,
     )
+    for view in getattr(config, "views", ()):
+        view.prepare(source, data)
     with seeded(_random.derive(request.seed, "init"), device):
         module = kind(config, source.sizes, source.batch_names)
     identity = data_id(data, layer=request.layer, columns=(request.batch_key,), modalities=list(source.sizes))

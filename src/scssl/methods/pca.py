@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import scipy.sparse as sp
 import torch
 
-from scssl import _random
 from scssl._registry import METHODS
+from scssl.data.components import decompose
 from scssl.methods import _base
 
 if TYPE_CHECKING:
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
     from scssl.data.source import Batch, Source
     from scssl.train.loop import Run
-
-LARGEST_EXACT = 5000  # features up to which the covariance matrix is decomposed as a whole
 
 
 @METHODS.register(
@@ -70,26 +66,9 @@ class PCA(_base.Method):
 
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
         """Decompose the covariance of all cells."""
-        from sklearn.decomposition import PCA as Decomposition
-
-        scales = [_scale(source.matrices[name]) if len(self.sizes) > 1 else 1.0 for name in self.sizes]
-        matrix = sp.hstack([source.matrices[n] * s for n, s in zip(self.sizes, scales, strict=True)], format="csr")
-        width = min(len(self.components), min(matrix.shape) - 1)
-        exact = matrix.shape[1] <= min(LARGEST_EXACT, matrix.shape[0])
-        decomposition = Decomposition(
-            width,
-            svd_solver="covariance_eigh" if exact else "arpack",
-            random_state=_random.derive(run.seed, "pca") % 2**32,
-        ).fit(sp.csr_matrix(matrix, dtype=np.float64))
-        weights = np.repeat(scales, list(self.sizes.values()))
+        matrices = {name: source.matrices[name] for name in self.sizes}
+        found = decompose(matrices, len(self.components), seed=run.seed)
         self.components.zero_()
-        self.components[:width] = torch.from_numpy(decomposition.components_ * weights)
-        self.mean.copy_(torch.from_numpy(decomposition.mean_ / weights))
+        self.components[: len(found.weights)] = torch.from_numpy(found.weights)
+        self.mean.copy_(torch.from_numpy(found.mean))
         return []
-
-
-def _scale(matrix: sp.csr_matrix) -> float:
-    """Factor that brings the total variance of a modality to one."""
-    mean = np.asarray(matrix.mean(axis=0)).ravel()
-    total = float(np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel().sum() - (mean**2).sum())
-    return 1.0 / np.sqrt(total) if total > 0 else 1.0

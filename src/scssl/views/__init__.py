@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from scssl.views._base import Context, View
 from scssl.views.corrupt import CrossOver, Gaussian, InnerSwap, Mask
+from scssl.views.neighbors import Bbknn, Knn, Mnn, Neighbor
 from scssl.views.pipeline import PIPELINES, describe, resolve
 
-__all__ = ["PIPELINES", "Context", "CrossOver", "Gaussian", "InnerSwap", "Mask", "View", "describe", "resolve"]
+__all__ = [
+    "PIPELINES",
+    "Bbknn",
+    "Context",
+    "CrossOver",
+    "Gaussian",
+    "InnerSwap",
+    "Knn",
+    "Mask",
+    "Mnn",
+    "Neighbor",
+    "View",
+    "describe",
+    "resolve",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,15 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scssl._errors import InputError
+from scssl import _keys
+from scssl._registry import ViewSpec  # noqa: TC001 - the check of parameters reads it
+from scssl._validate import enforce
+from scssl._validate.config import config as check_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from scssl._registry import ViewSpec
+    from scssl.data.source import Source
 
 
 TABLE_SIZE = 1 << 20
+SHARE = {"at_least": 0, "at_most": 1}
 
 
 @dataclass(frozen=True)
@@ -34,29 +38,52 @@ class Context:
         Dense values of the cells at given positions: ``values(index) -> (len(index), genes)``.
     n_obs
         Number of cells in the data set.
+    modality
+        Which modality of the cells is changed.
+    known
+        What :meth:`View.prepare` of the views found out about all cells.
     """
 
     index: np.ndarray
     values: Callable[[np.ndarray], Tensor]
     n_obs: int
+    modality: str = _keys.DEFAULT_MODALITY
+    known: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class View(ABC):
     """A change that happens to each cell with probability `p`, decided by a coin for every cell and every view.
 
-    Subclasses implement :meth:`change` for the cells whose coin fell.
+    Subclasses implement :meth:`change` for the cells whose coin fell. Ranges of parameters are declared as in the
+    configuration of a method, by ``field(metadata={"at_least": 0})``.
     """
 
     spec: ClassVar[ViewSpec]
-    p: float = field(default=0.5, kw_only=True)
+    main: ClassVar[str] = "fraction"
+    """The parameter that ``"name:0.5"`` sets."""
+    p: float = field(default=0.5, kw_only=True, metadata=SHARE)
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name in ("p", "fraction") and not 0 <= value <= 1:
-                msg = f"{name}={value!r} of view {self.spec.name!r} is not between 0 and 1."
-                fix = f"For example views=['{self.spec.name}:0.2']."
-                raise InputError(msg, code="bad_view", parameter="views", fix=fix)
+        for problem in check_config(type(self), asdict(self)):
+            message = f"View {self.spec.name!r}: {problem.message}"
+            enforce([replace(problem, message=message, code="bad_view", parameter="views")])
+
+    def prepare(self, source: Source, data: Any) -> None:  # noqa: B027 - most views have nothing to prepare
+        """Find out, once before training, what :meth:`change` has to know about all cells, and put it in ``source.known``.
+
+        Parameters
+        ----------
+        source
+            The cells that are trained on.
+        data
+            The object that they come from; it is not changed.
+
+        Raises
+        ------
+        InputError
+            If the view cannot work on these cells.
+        """
 
     def __call__(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Cells of shape ``(cells, genes)`` in, changed cells of the same shape out; the input is left as it is."""
@@ -67,7 +94,7 @@ class View(ABC):
         chosen = torch.nonzero(torch.rand(len(x), generator=generator, device=x.device) < self.p).squeeze(1)
         if not len(chosen):
             return x
-        part = Context(context.index[chosen.cpu().numpy()], context.values, context.n_obs)
+        part = replace(context, index=context.index[chosen.cpu().numpy()])
         return x.index_copy_(0, chosen, self.change(x[chosen], part, generator))
 
     @abstractmethod
@@ -104,6 +131,16 @@ def draw(shape: Sequence[int], k: int, generator: torch.Generator) -> Tensor:
     """
     positions = torch.nonzero(choose(shape, k, generator))[:, 1].view(shape[0], k)
     return positions[:, torch.randperm(k, generator=generator, device=positions.device)]
+
+
+def coins(shape: Sequence[int], probability: Tensor | float, generator: torch.Generator) -> Tensor:
+    """A coin for each gene of each cell: a boolean tensor of `shape`, true with `probability` (of a cell, of all)."""
+    return _windows("keys", shape, generator) < probability * TABLE_SIZE
+
+
+def whole(shape: Sequence[int], n: int, generator: torch.Generator) -> Tensor:
+    """A number out of ``0 ... n - 1`` for each gene of each cell: an integer tensor of `shape`."""
+    return _windows("keys", shape, generator).long() * n >> 20
 
 
 def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:

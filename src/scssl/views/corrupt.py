@@ -6,13 +6,13 @@ that the inner swap is a true permutation. Shares of genes are exact counts, not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
 from scssl._registry import VIEWS
-from scssl.views._base import Context, View, choose, count_of, draw, normal
+from scssl.views._base import SHARE, Context, View, choose, count_of, draw, normal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ class Mask(View):
         Probability that a cell is changed.
     """
 
-    fraction: float = 0.2
+    fraction: float = field(default=0.2, metadata=SHARE)
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Zeros in exactly ``int(fraction * genes)`` places of each cell."""
@@ -54,8 +54,8 @@ class Gaussian(View):
         Probability that a cell is changed.
     """
 
-    fraction: float = 0.8
-    sigma: float = 0.2
+    fraction: float = field(default=0.8, metadata=SHARE)
+    sigma: float = field(default=0.2, metadata={"at_least": 0})
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Noise in exactly ``int(fraction * genes)`` places of each cell."""
@@ -79,7 +79,7 @@ class InnerSwap(View):
         Probability that a cell is changed.
     """
 
-    fraction: float = 0.1
+    fraction: float = field(default=0.1, metadata=SHARE)
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Values of the pairs exchanged."""
@@ -103,7 +103,7 @@ class CrossOver(View):
         Probability that a cell is changed.
     """
 
-    fraction: float = 0.25
+    fraction: float = field(default=0.25, metadata=SHARE)
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Values of one other cell in exactly ``int(fraction * genes)`` places."""

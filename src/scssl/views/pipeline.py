@@ -25,6 +25,8 @@ PIPELINES: dict[str, tuple[str, ...]] = {
     # the four corruptions of CLEAR at the strength of scSSL-Bench; every default of theirs is that of the views
     "clear": ("mask:0.2", "gaussian:0.8", "inner_swap:0.1", "crossover:0.25"),
     "mask": ("mask:0.5",),
+    # the four that scSSL-Bench chose by search
+    "tuned": ("mnn:0.5", "gaussian:0.3", "inner_swap:0.3", "mask:0.5"),
     "none": (),
 }
 
@@ -41,9 +43,10 @@ def resolve(views: Any) -> tuple[View, ...]:
     """
     if isinstance(views, str) and views in PIPELINES:
         views = PIPELINES[views]
-    if isinstance(views, str | View | Mapping):
-        views = (views,)
-    return tuple(_view(part) for part in views)
+    parts = (views,) if isinstance(views, str | View | Mapping) else views
+    if not isinstance(parts, list | tuple):
+        raise _not_a_view(views, "is")
+    return tuple(view for part in parts for view in _views(part))
 
 
 def describe(views: Sequence[View]) -> list[dict[str, Any]]:
@@ -51,17 +54,27 @@ def describe(views: Sequence[View]) -> list[dict[str, Any]]:
     return [view.describe() for view in views]
 
 
-def _view(part: Any) -> View:
+def _views(part: Any) -> tuple[View, ...]:
+    """What one entry of a list stands for: a view, or all views of a pipeline whose name is not that of a view too."""
     if isinstance(part, View):
-        return part
+        return (part,)
     if isinstance(part, Mapping):
         values = dict(part)
-        return _made(values.pop("view", ""), values)
+        return (_made(_kind(values.pop("view", "")), values),)
     if not isinstance(part, str):
-        msg = f"views holds {part!r} of type {type(part).__name__}, expected a name, a description or a view."
-        raise InputError(msg, code="bad_view", parameter="views", fix="For example views=['mask:0.5'].")
+        raise _not_a_view(part, "holds")
+    if part in PIPELINES and part not in VIEWS:
+        return resolve(part)
     name, _, strength = part.partition(":")
-    return _made(name, {"fraction": _number(part, strength)} if strength else {})
+    kind = _kind(name)
+    return (_made(kind, {kind.main: _number(part, strength)} if strength else {}),)
+
+
+def _not_a_view(given: Any, verb: str) -> InputError:
+    what = f"the class {given.__name__}" if isinstance(given, type) else f"{given!r} of type {type(given).__name__}"
+    fix = f"Pass {given.__name__}()." if isinstance(given, type) else "For example views=['mask:0.5'], or 'clear'."
+    msg = f"views {verb} {what}, expected a name, a description or a view, or a list of them."
+    return InputError(msg, code="bad_view", parameter="views", fix=fix)
 
 
 def _number(part: str, strength: str) -> float:
@@ -72,15 +85,18 @@ def _number(part: str, strength: str) -> float:
         raise InputError(msg, code="bad_view", parameter="views", fix="Write for example 'mask:0.5'.") from None
 
 
-def _made(name: str, values: dict[str, Any]) -> View:
-    if name not in VIEWS:
-        known = [*PIPELINES, *VIEWS.names()]
+def _kind(name: Any) -> type[View]:
+    if name not in VIEWS.names():
+        known = list(dict.fromkeys([*PIPELINES, *VIEWS.names()]))
         raise unknown("view", name, known, parameter="views")  # noqa: EM101 - a word, not the sentence
-    kind = VIEWS.get(name)
+    return VIEWS.get(name)
+
+
+def _made(kind: type[View], values: dict[str, Any]) -> View:
     known = [f.name for f in fields(kind)]
     for key in values:
         if key not in known:
-            msg = f"View {name!r} has no parameter {key!r}. It has {listed(known)}."
+            msg = f"View {kind.spec.name!r} has no parameter {key!r}. It has {listed(known)}."
             raise InputError(msg, code="bad_view", parameter="views", fix=nearest(key, known))
     return kind(**values)
 
@@ -95,7 +111,8 @@ def augment(
     changed = {}
     for name, x in batch.x.items():
         generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"views/{name}", *counters))
-        context = Context(index, partial(source.rows, name, device=x.device), source.n_obs)
+        values = partial(source.rows, name, device=x.device)
+        context = Context(index, values, source.n_obs, modality=name, known=source.known)
         changed[name] = x.clone()
         for view in views:
             view.apply_(changed[name], context, generator)

@@ -1,0 +1,120 @@
+"""Partners of cells: which other cells a view may mix a cell with, as a sparse graph; without torch.
+
+Entry ``(i, j)`` of a graph says that cell ``j`` may be mixed into cell ``i``. Graphs are directed and hold positions in
+the whole data set, so that every cell has the partners that were found for it, wherever it stands.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from scssl import _keys
+from scssl._errors import InputError
+from scssl._neighbors import nearest
+from scssl.data.components import decompose
+from scssl.data.identity import graph_id, source_id
+
+if TYPE_CHECKING:
+    from scssl.data.source import Source
+
+KNN, BBKNN, MNN = KINDS = ("knn", "bbknn", "mnn")
+COMPONENTS = 50
+Edges = tuple[np.ndarray, np.ndarray]
+
+
+def partners(source: Source, kind: str, k: int) -> sp.csr_matrix:
+    """The graph of a kind for the cells of `source`, from 50 principal components of all modalities.
+
+    Parameters
+    ----------
+    source
+        Cells, with the selected genes; its batches are those that `kind` is about.
+    kind
+        ``"knn"``: the nearest cells of the same batch, of all cells if there are no batches. ``"bbknn"``: the nearest
+        cells in each of the batches. ``"mnn"``: cells of other batches that are among each other's nearest, by cosine.
+    k
+        Number of nearest cells.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        Ones, cells x cells; a cell is never its own partner. The same cells give the same graph.
+
+    Raises
+    ------
+    InputError
+        If `kind` needs batches, and there are not two.
+    """
+    check(source, kind)
+    x = decompose(source.matrices, COMPONENTS).scores.astype(np.float32)
+    batch = np.zeros(len(x), dtype=int) if source.batch is None else source.batch
+    groups = [np.flatnonzero(batch == code) for code in np.unique(batch)]
+    edges = {KNN: _within, BBKNN: _balanced, MNN: _mutual}[kind](x, groups, k)
+    rows, columns = (np.concatenate(side) for side in zip(*edges, strict=True))
+    return _graph(rows, columns, len(x))
+
+
+def check(source: Source, kind: str) -> None:
+    """Refuse a kind that looks across batches where there are not two of them."""
+    if kind == KNN or len(source.batch_names) > 1:
+        return
+    if source.batch is None:
+        there, fix = "no batch_key was given", "Pass batch_key=, e.g. 'batch', or use 'knn', which needs no batches."
+    else:
+        there, fix = f"there is one batch, {source.batch_names[0]!r}", "Use 'knn', which needs no batches."
+    msg = f"{kind!r} looks for partners across batches, and {there}."
+    raise InputError(msg, code="needs_batch_key", parameter="batch_key", fix=fix)
+
+
+def stored(data: Any, source: Source, kind: str, k: int) -> sp.csr_matrix | None:
+    """The graph that :func:`scssl.pp.partners` left in the object, if it was made of these very cells and values."""
+    wanted = {"kind": kind, "k": k, "cells": source_id(source)}
+    for key, record in _keys.peek(data).get(_keys.PARTNERS, {}).items():
+        slot = _keys.partners(key)
+        if slot in data.obsp and all(record.get(name) == value for name, value in wanted.items()):
+            graph = sp.csr_matrix(data.obsp[slot])
+            if graph_id(graph) == record["graph"]:
+                return graph
+    return None
+
+
+def _within(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
+    """Each cell and the nearest others of its group."""
+    return [_own(x, cells, k) for cells in groups]
+
+
+def _balanced(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
+    """Each cell and the nearest others of every group."""
+    rest = (np.setdiff1d(np.arange(len(x)), cells, assume_unique=True) for cells in groups)
+    return _within(x, groups, k) + [_across(x, other, cells, k) for other, cells in zip(rest, groups, strict=True)]
+
+
+def _mutual(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
+    """Pairs of cells of two groups of which each is among the nearest of the other; lengths of cells do not count."""
+    x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(x.dtype).tiny)
+    edges: list[Edges] = []
+    for a, b in combinations(groups, 2):
+        there, back = _graph(*_across(x, a, b, k), len(x)), _graph(*_across(x, b, a, k), len(x))
+        first, second = there.multiply(back.T).nonzero()
+        edges += [(first, second), (second, first)]
+    return edges
+
+
+def _own(x: np.ndarray, cells: np.ndarray, k: int) -> Edges:
+    found = nearest(x[cells], k + 1).others
+    return np.repeat(cells, found.k), cells[found.indices.ravel()]
+
+
+def _across(x: np.ndarray, cells: np.ndarray, others: np.ndarray, k: int) -> Edges:
+    found = nearest(x[others], k, query=x[cells])
+    return np.repeat(cells, found.k), others[found.indices.ravel()]
+
+
+def _graph(rows: np.ndarray, columns: np.ndarray, n: int) -> sp.csr_matrix:
+    graph = sp.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(n, n))
+    graph.sort_indices()
+    return graph
