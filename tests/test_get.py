@@ -66,9 +66,12 @@ def test_summary_is_sorted_and_reads_well():
     assert summary.index.tolist() == ["simclr", "vicreg", "untrained", "pca", "random", "oracle"]
     assert summary.columns[:3].tolist() == ["total", "bio", "batch"]
     assert summary["n_seeds"].eq(2).all()
-    mean, sd = (ssl.get.summary(made.scores(), statistic=s).loc["simclr", "total"] for s in ("mean", "sd"))
+    mean, sd, high = (
+        ssl.get.summary(made.scores(), statistic=s).loc["simclr", "total"] for s in ("mean", "sd", "high")
+    )
+    assert high - mean == pytest.approx(12.7062 * sd / np.sqrt(2), rel=1e-4)  # Student's t with one degree of freedom
     text = ssl.get.summary(made.scores(), statistic="text")
-    assert text.loc["simclr", "total"] == f"{mean:.2f} ± {sd:.2f}"
+    assert text.loc["simclr", "total"] == f"{mean:.2f} ± {high - mean:.2f}"
     with pytest.raises(KeyNotFoundError, match="no statistic 'median'"):
         ssl.get.summary(made.scores(), statistic="median")
 
@@ -79,8 +82,12 @@ def test_a_failed_metric_shows_in_the_note_and_takes_the_total_away():
     assert np.isnan(summary.loc["pca", "total"])
     assert np.isnan(summary.loc["pca", "batch"])
     assert summary.loc["pca", "bio"] > 0
-    assert summary.loc["pca", "note"] == "kbet failed: ValueError: boom"
+    assert summary.loc["pca", "note"].startswith("kbet failed: ValueError: boom; Total 0.")
     assert ssl.get.summary(table, statistic="text").loc["pca", "total"] == "–"
+    assert (
+        ssl.get.summary(table, missing="drop").loc["pca", "total"]
+        > ssl.get.summary(table, missing="floor").loc["pca", "total"]
+    )
 
 
 def test_history_and_models():

@@ -8,6 +8,7 @@ import pandas as pd
 
 from scssl import _keys, _results
 from scssl._registry import unknown
+from scssl.bench import ranks as comparisons
 from scssl.bench import statistics
 from scssl.bench.board import board
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-__all__ = ["history", "models", "scores", "summary"]
+__all__ = ["differences", "flips", "history", "models", "ranks", "scores", "summary"]
 
-_STATISTICS = ("mean", "sd", "text")
+_STATISTICS = ("mean", "sd", "low", "high", "text")
 
 
 def scores(
@@ -39,8 +40,10 @@ def scores(
     profile
         ``"clean"``: the rows as they are stored, raw values. ``"paper"``: one row per run and metric, splits averaged,
         the batch-correction metrics min-max scaled over the methods inside each seed, and the rows ``bio``, ``batch``
-        and ``total`` (0.6 bio + 0.4 batch) added :cite:p:`ovcharenko2025scssl`. These numbers depend on which methods
-        are in the table; they are computed here and stored nowhere.
+        and ``total`` (0.6 bio + 0.4 batch) added :cite:p:`ovcharenko2025scssl`. Of batch correction only the ten published
+        metrics are left; where batch silhouette or the kBET of scib-metrics were not scored (:func:`scssl.tl.evaluate`
+        with ``profile="paper"`` does), BRAS and our kBET stand in. These numbers depend on which methods are in the
+        table (see :func:`flips`); they are computed here and stored nowhere.
     method, task
         Keep the rows of one method or of one task.
 
@@ -66,7 +69,7 @@ def scores(
     >>> sorted(rows["method"].unique())
     ['oracle', 'pca', 'random']
     """
-    statistics.check_profile(profile)
+    statistics.check("profile", profile, statistics.PROFILES)
     table = _results.read(data)
     if profile == statistics.PAPER:
         table = _scaled_rows(table)
@@ -84,11 +87,13 @@ def summary(
     *,
     profile: str = "clean",
     statistic: str = "mean",
+    missing: str = "keep",
+    over: str = "auto",
 ) -> pd.DataFrame:
-    """One line per method, best total first: totals, metrics, seconds, and a note on what is missing.
+    """One line per method, best total first: totals, metrics, cost, and a note on what is missing.
 
     Splits are averaged first, then data sets, then seeds. A total is computed from complete sets of metrics only: if one
-    metric failed, the total is missing and the note says why.
+    metric failed, the total is missing and the note says what it would be otherwise.
 
     Parameters
     ----------
@@ -97,8 +102,15 @@ def summary(
     profile
         ``"clean"``: totals of raw values. ``"paper"``: totals of values that are min-max scaled over the methods.
     statistic
-        ``"mean"`` over seeds, ``"sd"`` (standard deviation over seeds, missing for one seed), or ``"text"``: both, to
-        be printed.
+        ``"mean"``, ``"sd"`` (standard deviation), ``"low"`` or ``"high"`` (bounds of the 95 % interval of the mean,
+        Student's :cite:p:`student1908probable`), or ``"text"``: mean and half of the interval, to be printed. All but
+        the mean are missing for one repeat.
+    missing
+        What a number that failed does to averages. ``"keep"``: they are missing too. ``"drop"``: they leave it out.
+        ``"floor"``: it counts as the random control of the same question.
+    over
+        What a repeat is. ``"seeds"``: what would other seeds give on these data? ``"data"``: what would other data
+        sets give? ``"auto"``: data sets if there are at least three.
 
     Returns
     -------
@@ -107,7 +119,9 @@ def summary(
     Raises
     ------
     InputError
-        If `data` holds no table of scores, or `profile` or `statistic` does not exist.
+        If `data` holds no table of scores, or `profile`, `missing` or `over` does not exist.
+    KeyNotFoundError
+        If `statistic` does not exist.
 
     Examples
     --------
@@ -121,14 +135,151 @@ def summary(
     """
     if statistic not in _STATISTICS:
         raise unknown(kind="statistic", name=statistic, known=list(_STATISTICS))
-    table = board(_results.read(data), profile=profile)
+    table = board(_results.read(data), profile=profile, missing=missing, over=over)
     if statistic == "text":
-        numbers = _text(table.mean, table.sd)
+        numbers = _text(table.mean, table.high - table.mean)
         seconds = table.lines["seconds"].map(lambda s: "" if pd.isna(s) else f"{s:.1f}")
     else:
         numbers, seconds = getattr(table, statistic), table.lines["seconds"]
     numbers = numbers.rename_axis(index="method", columns=None)
-    return numbers.assign(seconds=seconds, n_seeds=table.lines["n_seeds"], note=table.lines["note"])
+    lines = table.lines
+    return numbers.assign(seconds=seconds, peak_mb=lines["peak_mb"], n_seeds=lines["n_seeds"], note=lines["note"])
+
+
+def ranks(
+    data: AnnData | MuData | pd.DataFrame | str | os.PathLike[str],
+    *,
+    task: str | None = None,
+    profile: str = "clean",
+    missing: str = "keep",
+    over: str = "auto",
+) -> pd.DataFrame:
+    """Between which ranks each method lies, for the leading number of each task.
+
+    All pairs of methods are compared, by Welch's test over seeds or a paired one over data sets, with p-values adjusted
+    for their number; with 95 % probability all intervals hold their true rank :cite:p:`mogstad2024inference`. Methods whose
+    interval begins with 1 cannot be told from the best.
+
+    Parameters
+    ----------
+    data
+        As for :func:`scores`.
+    task
+        Keep one task.
+    profile, missing, over
+        As for :func:`summary`.
+
+    Returns
+    -------
+    Frame with the columns ``task, metric, method, mean, low, high, rank, rank_low, rank_high, tied, status, n, seconds,
+    peak_mb``, best first. Methods without a number, and collapsed ones, have rank 0.
+
+    Raises
+    ------
+    InputError
+        If `data` holds no table of scores, or `profile`, `missing` or `over` does not exist.
+    KeyNotFoundError
+        If `task` is not in the table.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k(batches=3)
+    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> model = ssl.tl.fit(adata, method="pca")
+    >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
+    >>> ssl.get.ranks(scores, task="cell_typing")[["method", "rank_low", "rank_high"]].to_numpy().tolist()
+    [['pca', 1, 1]]
+    """
+    found = comparisons.ranks(board(_results.read(data), profile=profile, missing=missing, over=over))
+    if task is not None and task not in set(found["task"]):
+        raise unknown(kind="task", name=task, known=sorted(set(found["task"])), parameter="task")
+    return found if task is None else found[found["task"] == task].reset_index(drop=True)
+
+
+def differences(
+    data: AnnData | MuData | pd.DataFrame | str | os.PathLike[str],
+    *,
+    baseline: str,
+    profile: str = "clean",
+    missing: str = "keep",
+    over: str = "auto",
+) -> pd.DataFrame:
+    """Every method against a baseline, in the leading number of each task.
+
+    Over data sets the comparison is paired: what makes a data set hard is hard for both, and cancels. Over seeds it is
+    Welch's: two methods draw different numbers from the same seed.
+
+    Parameters
+    ----------
+    data
+        As for :func:`scores`.
+    baseline
+        Name of a line of the table, e.g. ``"pca"``, also a control.
+    profile, missing, over
+        As for :func:`summary`.
+
+    Returns
+    -------
+    Frame with the columns ``task, metric, method, baseline, difference, low, high`` (95 % interval of one difference)``,
+    p`` (adjusted for the number of methods)``, wins, runs`` (of so many runs with the same data and seed).
+
+    Raises
+    ------
+    InputError
+        If `data` holds no table of scores, or `profile`, `missing` or `over` does not exist.
+    KeyNotFoundError
+        If `baseline` is not in the table.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k(batches=3)
+    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> model = ssl.tl.fit(adata, method="pca")
+    >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
+    >>> gain = ssl.get.differences(scores, baseline="random")
+    >>> bool((gain["difference"] > 0).all())
+    True
+    """
+    table = board(_results.read(data), profile=profile, missing=missing, over=over)
+    return comparisons.differences(table, baseline)
+
+
+def flips(data: AnnData | MuData | pd.DataFrame | str | os.PathLike[str], *, profile: str = "paper") -> pd.DataFrame:
+    """Pairs of methods whose order depends on whether a third one is in the table.
+
+    A number that is scaled to the minimum and maximum over the methods, as the published totals are, changes with the
+    company it keeps. Raw totals do not: with ``profile="clean"`` the result is empty.
+
+    Parameters
+    ----------
+    data
+        As for :func:`scores`.
+    profile
+        As for :func:`scores`.
+
+    Returns
+    -------
+    Frame with the columns ``better, worse`` (as they stand in the full table) and ``without``: who has to leave for
+    them to change places.
+
+    Raises
+    ------
+    InputError
+        If `data` holds no table of scores, or the profile does not exist.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> adata = ssl.datasets.pbmc68k(batches=3)
+    >>> ssl.pp.recipe(adata, batch_key="batch")
+    >>> model = ssl.tl.fit(adata, method="pca")
+    >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
+    >>> len(ssl.get.flips(scores))
+    0
+    """
+    return comparisons.flips(_results.read(data), profile=profile)
 
 
 def history(data: AnnData | MuData, key: str) -> pd.DataFrame:
@@ -212,10 +363,10 @@ def _scaled_rows(table: pd.DataFrame) -> pd.DataFrame:
     return _results.conform(runs)
 
 
-def _text(mean: pd.DataFrame, sd: pd.DataFrame) -> pd.DataFrame:
+def _text(mean: pd.DataFrame, wide: pd.DataFrame) -> pd.DataFrame:
     """``0.71 ± 0.02`` per number."""
     columns = {}
     for name in mean:
-        pairs = zip(mean[name], sd[name], strict=True)
+        pairs = zip(mean[name], wide[name], strict=True)
         columns[name] = ["–" if pd.isna(m) else f"{m:.2f}" if pd.isna(s) else f"{m:.2f} ± {s:.2f}" for m, s in pairs]
     return pd.DataFrame(columns, index=mean.index)

@@ -68,8 +68,8 @@ def test_everything_that_was_asked_for_is_on_the_page(tmp_path):
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     text = " ".join(page.text)
     for expected in (
-        "pbmc68k", "id-pbmc68k", "700", "simulated batches", "simclr", "random", "oracle", "± s.d. over 2 seeds",
-        "vicreg: failed: loss is not finite in epoch 3", "0.6 bio + 0.4 batch", "ssl.tl.benchmark(adata",
+        "pbmc68k", "id-pbmc68k", "700", "simulated batches", "simclr", "random", "oracle", "95 % interval over 2 seeds",
+        "vicreg: failed: loss is not finite in epoch 3; Total 0.", "0.6 bio + 0.4 batch", "ssl.tl.benchmark(adata",
         "ssl.tl.fit(adata, method='simclr', batch_key='donor', seed=7, temperature=0.5)", "pip install scssl==0.1.0",
         "@inproceedings{chen2020simclr", "@inproceedings{ovcharenko2025scssl", "numpy", "Python",
     ):  # fmt: skip

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from scssl import _results
+from scssl import InputError, _results
 from scssl._results import Row
 from scssl.bench import statistics
 from scssl.bench.board import board, simulation
@@ -69,7 +70,8 @@ def test_a_run_that_left_no_metric_rows_is_in_the_table_with_its_reason():
     table = board(pd.concat([made.scores(), broken]))
     assert table.mean.loc["byol"].isna().all()
     assert table.lines.loc["byol", "status"] == "timeout"
-    assert table.notes == ("byol: ran out of time: after 60 s",)
+    (note,) = table.notes
+    assert note.startswith("byol: ran out of time: after 60 s; Total 0.")
     assert table.methods.index[-1] == "byol"
 
 
@@ -159,7 +161,7 @@ def test_two_data_sets_are_averaged_and_a_missing_one_is_missing():
     assert table.mean.loc["pca", "total"] == pytest.approx(expected)
     partly = board(pd.concat([one, two[two["method"] == "simclr"]]))
     assert np.isnan(partly.mean.loc["pca", "total"])
-    assert partly.lines.loc["pca", "note"] == "was not scored"
+    assert partly.lines.loc["pca", "note"].startswith("was not scored; Total 0.40 if that is left out")
 
 
 def test_seconds_are_those_of_a_run_not_of_a_row():
@@ -176,7 +178,7 @@ def test_an_empty_table_has_no_lines():
 def test_small_print_says_what_the_numbers_are():
     text = board(made.scores()).small_print(simulated="simulated batches")
     assert text == (
-        "pbmc68k · 700 cells · simulated batches · mean ± s.d. over 2 seeds · total = 0.6 bio + 0.4 batch of raw values"
+        "pbmc68k · 700 cells · simulated batches · mean and 95 % interval over 2 seeds · total = 0.6 bio + 0.4 batch of raw values"
     )
     assert "of min-max scaled values" in board(made.scores(), profile="paper").small_print()
 
@@ -187,3 +189,123 @@ def test_simulation_is_read_from_the_record():
     )
     assert simulation(SimpleNamespace(uns={"simulation": "by hand"})) == "by hand"
     assert simulation(SimpleNamespace(uns={})) == simulation(made.scores()) == ""
+
+
+def flat(seed_values, **about):
+    """Rows of one metric: ``{method: [value of seed 0, 1, ...]}``."""
+    about = {"task": "t", "metric": "f1", "group": "typing", "main": True, "data_id": "d"} | about
+    rows = [
+        Row(method=m, key=m, seed=s, value=v, status="failed" if np.isnan(v) else "ok", **about)
+        for m, values in seed_values.items()
+        for s, v in enumerate(values)
+    ]
+    return _results.frame(rows)
+
+
+def test_intervals_are_over_seeds_of_means_over_data_sets():
+    a, b = {"x": [0.1, 0.3, 0.4]}, {"x": [0.5, 0.9, 0.6]}
+    summary = statistics.summarise(pd.concat([flat(a, data_id="a"), flat(b, data_id="b")]))
+    seeds = np.array([0.3, 0.6, 0.5])
+    low, high = stats.t.interval(0.95, 2, seeds.mean(), stats.sem(seeds))
+    assert value(summary, "x", "f1") == pytest.approx(seeds.mean())
+    assert value(summary, "x", "f1", "low") == pytest.approx(low)
+    assert value(summary, "x", "f1", "high") == pytest.approx(high)
+
+
+def test_three_data_sets_are_repeats_and_two_are_not_unless_asked_for():
+    means = {"a": 0.2, "b": 0.6, "c": 0.7}
+    rows = pd.concat([flat({"x": [m - 0.1, m + 0.1]}, data_id=d) for d, m in means.items()])
+    table = board(rows)
+    low, high = stats.t.interval(0.95, 2, 0.5, stats.sem(list(means.values())))
+    assert [table.low.loc["x", "f1"], table.high.loc["x", "f1"]] == pytest.approx([low, high])
+    assert "mean and 95 % interval over 3 data sets" in table.small_print()
+    two = rows[rows["data_id"] != "c"]
+    assert "over 2 seeds" in board(two).small_print()
+    assert value(statistics.summarise(two, over="data"), "x", "f1", "n") == 2
+    assert value(statistics.summarise(rows, over="seeds"), "x", "f1", "sd") == pytest.approx(np.sqrt(0.02))
+    with pytest.raises(InputError, match=r"no over 'seed'.*Did you mean 'seeds'"):
+        statistics.summarise(rows, over="seed")
+
+
+def test_one_repeat_has_no_interval():
+    summary = statistics.summarise(flat({"x": [0.4]}))
+    assert np.isnan(value(summary, "x", "f1", "low"))
+    assert "one seed" in board(flat({"x": [0.4]})).small_print()
+
+
+def test_a_metric_that_does_not_apply_to_one_data_set_is_averaged_over_the_others():
+    idle = flat({"x": [np.nan], "y": [np.nan]}, data_id="b").assign(status="not_applicable")
+    summary = statistics.summarise(pd.concat([flat({"x": [0.4], "y": [0.5]}, data_id="a"), idle]))
+    assert value(summary, "x", "f1") == pytest.approx(0.4)
+
+
+def test_what_failed_is_left_out_or_counts_as_random():
+    rows = flat({"random": [0.1], "x": [0.6, np.nan, 0.8], "y": [0.5, 0.5, 0.5]})
+    keep, drop, floor = (statistics.summarise(rows, missing=m) for m in ("keep", "drop", "floor"))
+    assert value(keep, "x", "f1") == value(drop, "x", "f1") == pytest.approx(0.7)  # seeds that are left are counted
+    assert value(floor, "x", "f1") == pytest.approx((0.6 + 0.1 + 0.8) / 3)
+    assert value(floor, "x", "f1", "status") == "failed"
+    for table in (drop, floor):
+        assert value(table, "y", "f1") == value(keep, "y", "f1")
+
+
+def test_totals_under_both_policies_by_hand():
+    table = made.with_status(made.scores(seeds=1), "pca", "failed", "boom", metrics=["kbet"])
+    rows = table[(table["method"] == "pca") & (table["task"] == "batch_correction")].set_index("metric")["value"]
+    floor = table[(table["method"] == "random") & (table["metric"] == "kbet")]["value"].item()
+    bio, batch = (rows.reindex(list(made.GROUPS[g])) for g in ("bio", "batch"))
+    assert np.isnan(value(statistics.summarise(table), "pca", "total"))
+    dropped = 0.6 * bio.mean() + 0.4 * batch.mean()  # without kbet
+    floored = 0.6 * bio.mean() + 0.4 * batch.fillna(floor).mean()
+    assert value(statistics.summarise(table, missing="drop"), "pca", "total") == pytest.approx(dropped)
+    assert value(statistics.summarise(table, missing="floor"), "pca", "total") == pytest.approx(floored)
+    result = board(table)
+    assert result.policies["drop"].loc["pca", "total"] == pytest.approx(dropped)
+    assert result.policies["floor"].loc["pca", "total"] == pytest.approx(floored)
+    assert result.policies["drop"].index.tolist() == ["pca"]
+    assert f"Total {dropped:.2f} if that is left out, {floored:.2f} if that is counted as random" in result.notes[0]
+    with pytest.raises(InputError, match="no missing 'worst'"):
+        statistics.summarise(table, missing="worst")
+
+
+def test_a_run_that_failed_as_a_whole_counts_as_random_or_not_at_all():
+    table = made.scores(seeds=2)
+    gone = (table["method"] == "simclr") & (table["seed"] == 1)
+    failed = _results.frame(
+        [Row(**{**table[gone].iloc[0].to_dict(), "metric": "", "task": "", "value": np.nan, "status": "failed"})]
+    )
+    table = pd.concat([table[~gone], failed])
+    random, first = (
+        value(statistics.summarise(table[(table["method"] == m) & (table["metric"] != "")]), m, "total")
+        for m in ("random", "simclr")
+    )
+    assert value(statistics.summarise(table, missing="floor"), "simclr", "total") == pytest.approx(
+        (first + random) / 2, abs=0.02
+    )
+    assert value(statistics.summarise(table, missing="drop"), "simclr", "total") == pytest.approx(first)
+
+
+@pytest.mark.parametrize("left", ["simclr", "pca"])
+@pytest.mark.parametrize("missing", ["keep", "drop", "floor"])
+def test_removing_a_method_changes_no_number_of_the_others(left, missing):
+    table = made.with_status(made.scores(seeds=3), "vicreg", "failed", "boom", metrics=["kbet"])
+    columns = ["mean", "sd", "low", "high"]
+    full = statistics.summarise(table, missing=missing).set_index(["method", "metric"])[columns]
+    less = statistics.summarise(table[table["method"] != left], missing=missing).set_index(["method", "metric"])[
+        columns
+    ]
+    pd.testing.assert_frame_equal(full.loc[less.index], less)
+
+
+def test_the_paper_profile_knows_ten_metrics_and_says_who_stands_in():
+    table = made.scores({"random": 0.1, "a": 0.3, "b": 0.6})
+    extra = table[table["metric"] == "ilisi"].assign(metric="cilisi", value=0.9)
+    both = pd.concat([table, extra])
+    view = statistics.per_run(both, profile="paper")
+    assert "cilisi" not in set(view["metric"])
+    pd.testing.assert_frame_equal(view, statistics.per_run(table, profile="paper"))
+    assert "cilisi" in set(statistics.per_run(both)["metric"])
+    assert "bras in place of silhouette_batch" in board(both, profile="paper").small_print()
+    published = pd.concat([both, table[table["metric"] == "bras"].assign(metric="silhouette_batch", value=0.5)])
+    assert "bras" not in set(statistics.per_run(published, profile="paper")["metric"])
+    assert "bras in" not in board(published, profile="paper").small_print()

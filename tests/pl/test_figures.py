@@ -18,7 +18,7 @@ from matplotlib.image import imread
 import scssl as ssl
 from scssl import InputError, KeyNotFoundError, _keys, _results
 from scssl._results import Row
-from scssl.pl._table import duration
+from scssl.bench.board import duration
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "rows.py")))
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scssl import _results
@@ -33,30 +34,40 @@ class Board:
     ----------
     lines
         Index: label of the method; columns ``method, key, config_id, n_seeds, n_runs, control, family, status, note,
-        seconds, mark`` (number of its note).
-        Best first, controls last.
+        seconds, peak_mb, mark`` (number of its note). Best first, controls last.
     columns
         Index: name of the column; columns ``task, group, metric, title, better, main``. The first one decides the order.
-    mean, sd
-        Numbers over seeds, lines by columns.
+    mean, sd, low, high
+        Numbers over seeds or data sets, lines by columns; `low` and `high` bound the 95 % interval of the mean.
     status
         Status of each number.
+    policies
+        For the lines that lack a leading number: what it is if failures are left out (``"drop"``), and if they count as
+        the random control (``"floor"``); lines by leading columns.
+    runs
+        What the numbers are made of, as :func:`scssl.bench.statistics.per_run` returns it, with the label of its `line`.
     notes
         Numbered reasons for what is missing or cannot be trusted.
     facts
-        ``data`` (names), ``data_ids``, ``n_obs``, ``n_seeds``, ``versions``, ``created``.
-    profile
-        ``"clean"`` or ``"paper"``.
+        ``data`` (names), ``data_ids``, ``n_obs``, ``n_seeds``, ``over``, ``stand_ins``, ``versions``,
+        ``created``.
+    profile, missing
+        The view, see :func:`scssl.bench.statistics.per_run`.
     """
 
     lines: pd.DataFrame
     columns: pd.DataFrame
     mean: pd.DataFrame
     sd: pd.DataFrame
+    low: pd.DataFrame
+    high: pd.DataFrame
     status: pd.DataFrame
+    policies: dict[str, pd.DataFrame]
+    runs: pd.DataFrame
     notes: tuple[str, ...]
     facts: dict[str, Any]
     profile: str
+    missing: str
 
     @property
     def methods(self) -> pd.DataFrame:
@@ -67,24 +78,56 @@ class Board:
         """Value of a control in a column, NaN if there is none."""
         return float(self.mean[column].get(name, math.nan))
 
+    @property
+    def leading(self) -> pd.DataFrame:
+        """One column for each task: the total, else its main number, else its first."""
+        return _leading(self.columns)
+
+    def half_width(self, label: str, column: str) -> float:
+        """Half of the 95 % interval of a number, NaN if it was measured once."""
+        return float(self.high[column][label]) - float(self.mean[column][label])
+
     def small_print(self, *, simulated: str = "") -> str:
         """One line that says what the numbers are and where they come from."""
         facts = self.facts
-        seeds = f"mean ± s.d. over {facts['n_seeds']} seeds"
-        seeds = seeds if facts["n_seeds"] > 1 else "one seed" if facts["n_seeds"] else "no runs"
         cells = f"{facts['n_obs']:,} cells" if facts["n_obs"] else ""
         formula = " + ".join(f"{weight:g} {group}" for group, weight in statistics.WEIGHTS.items())
         total = f"total = {formula} of {'min-max scaled' if self.profile == statistics.PAPER else 'raw'} values"
         names = ", ".join(facts["data"])
         simulated = "" if simulated in names else simulated  # rows read back from a file can say so by name only
-        parts = (names, cells, simulated, seeds, total if TOTAL in self.columns.index else "")
+        policy = _POLICY.get(self.missing, "")
+        stand_ins = ", ".join(f"{second} in place of {first}" for first, second in facts["stand_ins"])
+        parts = (names, cells, simulated, self.repeats, total if TOTAL in self.columns.index else "", stand_ins, policy)
         return " · ".join(part for part in parts if part)
 
+    @property
+    def repeats(self) -> str:
+        """What the interval is over, in words."""
+        n_seeds, n_data = self.facts["n_seeds"], len(self.facts["data_ids"])
+        if self.facts["over"] == statistics.DATA:
+            return f"mean and 95 % interval over {n_data} data sets"
+        if n_seeds > 1:
+            return f"mean and 95 % interval over {n_seeds} seeds"
+        return "one seed" if n_seeds else "no runs"
 
-def board(scores: pd.DataFrame, *, profile: str = statistics.CLEAN) -> Board:
+
+_POLICY = {
+    statistics.DROP: "what failed is left out of averages",
+    statistics.FLOOR: "what failed counts as the random control",
+}
+
+
+def board(
+    scores: pd.DataFrame,
+    *,
+    profile: str = statistics.CLEAN,
+    missing: str = statistics.KEEP,
+    over: str = statistics.AUTO,
+) -> Board:
     """Build the table from result rows."""
     rows = _results.conform(scores)
-    cells = statistics.summarise(rows, profile=profile)
+    runs = statistics.per_run(rows, profile=profile, missing=missing)
+    cells = statistics.over_repeats(runs, missing=missing, over=over)
     cells = cells.assign(line=_labels(cells), column=_column_names(cells))
     columns = _columns(rows, cells)
     scored = cells[cells["metric"] != ""]
@@ -95,18 +138,69 @@ def board(scores: pd.DataFrame, *, profile: str = statistics.CLEAN) -> Board:
             index=order, columns=columns.index
         )
 
-    mean, sd, status = grid("mean").astype(float), grid("sd").astype(float), grid("status").fillna(statistics.MISSING)
+    numbers = {name: grid(name).astype(float) for name in ("mean", "sd", "low", "high")}
+    status = grid("status").fillna(statistics.MISSING)
     lines = _lines(rows, cells, order)
-    place = statistics.ranking(mean, lines["status"])
-    ranked = [order[i] for i in place]
+    ranked = [order[i] for i in statistics.ranking(_upward(numbers["mean"], columns), lines["status"])]
     ranked = [x for x in ranked if not lines["control"][x]] + [x for x in CONTROLS if x in lines.index]
+    leading = _leading(columns)
+    both = _policies(rows, status, leading, profile=profile, over=over)
+    if missing == statistics.KEEP:
+        for label in both[statistics.DROP].index:
+            told = _policy_note(leading, status.loc[label], *(table.loc[label] for table in both.values()))
+            lines.loc[label, "note"] += f"; {told}" if told else ""
     lines, notes = _notes(lines.loc[ranked])
-    return Board(lines, columns, mean.loc[ranked], sd.loc[ranked], status.loc[ranked], notes, _facts(rows), profile)
+    facts = {**_facts(rows), "over": statistics.resolve(runs, over) if len(runs) else statistics.SEEDS}
+    facts["stand_ins"] = statistics.stand_ins(rows) if profile == statistics.PAPER else []
+    numbers = {name: table.loc[ranked] for name, table in numbers.items()}
+    runs = runs.merge(cells[[*statistics.LINE, *statistics.COLUMN, "line", "column"]], how="left")
+    return Board(
+        lines, columns, **numbers, status=status.loc[ranked], policies=both, runs=runs, notes=notes, facts=facts, profile=profile,
+        missing=missing,
+    )  # fmt: skip
+
+
+def _leading(columns: pd.DataFrame) -> pd.DataFrame:
+    columns = columns.assign(place=~columns["main"].astype(bool))
+    return columns.sort_values("place", kind="stable").drop_duplicates("task").drop(columns="place")
+
+
+def _upward(mean: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of which more is better."""
+    return mean.mul(np.where(columns["better"] == "lower", -1.0, 1.0), axis=1)
+
+
+def _policies(
+    rows: pd.DataFrame, status: pd.DataFrame, leading: pd.DataFrame, *, profile: str, over: str
+) -> dict[str, pd.DataFrame]:
+    """The leading numbers of the lines in which something failed, under both ways of counting it."""
+    broken = status[leading.index].isin(statistics.FAILURES)
+    broken = broken[broken.any(axis=1) & ~broken.index.isin(CONTROLS)]
+    found = {}
+    for policy in (statistics.DROP, statistics.FLOOR):
+        found[policy] = broken.astype(float)
+        if len(broken):
+            cells = statistics.summarise(rows, profile=profile, missing=policy, over=over)
+            cells = cells.assign(line=_labels(cells))
+            for name, about in leading.iterrows():
+                part = cells[(cells["task"] == about["task"]) & (cells["metric"] == about["metric"])]
+                found[policy][name] = part.set_index("line")["mean"].reindex(broken.index)
+    return found
+
+
+def _policy_note(leading: pd.DataFrame, status: pd.Series, dropped: pd.Series, floored: pd.Series) -> str:
+    """What the numbers that lack something are under both policies, in words."""
+    said = []
+    for name, about in leading[status[leading.index].isin(statistics.FAILURES)].iterrows():
+        ways = {"left out": dropped[str(name)], "counted as random": floored[str(name)]}
+        told = [f"{value:.2f} if that is {way}" for way, value in ways.items() if not math.isnan(value)]
+        said += [f"{about['title']} {', '.join(told)}"] if told else []
+    return "; ".join(said)
 
 
 def _labels(cells: pd.DataFrame) -> pd.Series:
     """The shortest name that tells the lines apart: key, with the method, with the configuration."""
-    lines = cells[["method", "key", "config_id"]].drop_duplicates()
+    lines = cells[statistics.LINE].drop_duplicates()
     key = lines["key"].where(lines["key"] != "", lines["method"]).str.removeprefix("X_")
     for extra in (lines["method"], lines["config_id"].str[:6]):
         twice = key.duplicated(keep=False) & (extra != key)
@@ -147,13 +241,13 @@ def _title(metric: str, group: str) -> str:
 
 def _lines(rows: pd.DataFrame, cells: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     by_line = cells.groupby("line", sort=False)
-    lines = by_line[["method", "key", "config_id"]].first().reindex(order)
+    lines = by_line[statistics.LINE].first().reindex(order)
     lines = lines.join(by_line[["n_seeds", "n_runs"]].max())
     lines["control"] = lines["method"].isin(CONTROLS)
     lines["family"] = [METHODS.describe(m).family if m in METHODS else "" for m in lines["method"]]
     lines["status"] = [_line_status(by_line.get_group(line)) for line in order]
     lines["note"] = [_line_note(by_line.get_group(line)) for line in order]
-    lines["seconds"] = _seconds(rows, cells).reindex(order)
+    lines[["seconds", "peak_mb"]] = _cost(rows, cells).reindex(order)
     return lines
 
 
@@ -184,13 +278,15 @@ def _line_note(cells: pd.DataFrame) -> str:
     return "; ".join(notes)
 
 
-def _seconds(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
-    """Seconds to train and embed, mean over data sets and seeds; rows of one run repeat them."""
-    runs = rows.groupby(["method", "key", "config_id", "data_id", "seed"])[["fit_s", "embed_s"]].max()
-    seconds = runs.sum(axis=1, min_count=1).groupby(["method", "key", "config_id"]).mean()
-    names = cells.drop_duplicates("line").set_index("line")[["method", "key", "config_id"]]
-    found = [seconds.get(tuple(name), math.nan) for name in names.itertuples(index=False)]
-    return pd.Series(found, index=names.index, dtype=float)
+def _cost(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Seconds to train and embed, mean over runs, and the largest memory of any; rows of one run repeat them."""
+    rows = statistics.identified(rows)
+    runs = rows.groupby([*statistics.LINE, "data_id", "seed"])[["fit_s", "embed_s", "peak_mb"]].max()
+    runs["seconds"] = runs[["fit_s", "embed_s"]].sum(axis=1, min_count=1)
+    cost = runs.groupby(statistics.LINE).agg(seconds=("seconds", "mean"), peak_mb=("peak_mb", "max"))
+    names = cells.drop_duplicates("line").set_index("line")[statistics.LINE]
+    found = cost.reindex(pd.MultiIndex.from_frame(names))
+    return found.set_axis(names.index)
 
 
 def _notes(lines: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -226,3 +322,19 @@ def simulation(data: Any) -> str:
         return str(json.loads(text)["what"])
     except (ValueError, TypeError, KeyError):
         return str(text)  # written by somebody else: shown as it is
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if pd.isna(seconds):
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def memory(mb: float) -> str:
+    """MiB as people say them."""
+    if pd.isna(mb):
+        return "–"
+    return f"{mb:,.0f} MB" if mb < 1000 else f"{mb / 1024:.1f} GB"

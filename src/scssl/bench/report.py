@@ -141,11 +141,11 @@ def _line(table: Board, label: str) -> dict[str, Any]:
 
 
 def _cell(table: Board, label: str, column: str) -> dict[str, Any]:
-    value, sd = float(table.mean.loc[label, column]), float(table.sd.loc[label, column])
+    value, wide = float(table.mean.loc[label, column]), table.half_width(label, column)
     about = table.columns.loc[column]
     return {
         "value": "" if math.isnan(value) else f"{value:.3f}",
-        "sd": "" if math.isnan(sd) else f"{sd:.3f}",
+        "wide": "" if math.isnan(wide) else f"{wide:.3f}",
         "share": 0.0 if math.isnan(value) else round(100 * min(max(value, 0.0), 1.0), 1),
         "status": table.status.loc[label, column].replace("_", " "),
         "strong": about["group"] == TOTALS or bool(about["main"]),

@@ -1,8 +1,8 @@
-"""Averages and totals of result rows, always a view: nothing here is stored, and no value is dropped in silence.
+"""Averages, intervals and totals of result rows, always a view: nothing here is stored, and no value is dropped in silence.
 
-The order is fixed: mean over splits, aggregates per seed, mean over data sets, then mean and standard deviation over
-seeds. A number that is missing stays missing in every average and total above it, except over seeds, where the
-number of seeds that are left is counted.
+The order is fixed: mean over splits, aggregates per run, then mean and interval over seeds or over data sets. What
+happens to a number that is missing is a choice (`POLICIES`); by default it stays missing in every average and total
+above it, except over seeds, where the number of seeds that are left is counted.
 """
 
 from __future__ import annotations
@@ -15,33 +15,47 @@ import pandas as pd
 from scssl import _results
 from scssl._errors import InputError
 from scssl._registry import listed, nearest
+from scssl.bench.inference import half_width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 PROFILES = ("clean", "paper")
 CLEAN, PAPER = PROFILES
+POLICIES = ("keep", "drop", "floor")
+KEEP, DROP, FLOOR = POLICIES
+"""A number that is missing: stays missing above; is left out; counts as the random control of the same question."""
+OVER = ("auto", "seeds", "data")
+AUTO, SEEDS, DATA = OVER
+DATA_SETS_ENOUGH = 3
+"""With fewer data sets an interval over them would be wider than the scale."""
 BIO, BATCH = "bio", "batch"
 WEIGHTS = {BIO: 0.6, BATCH: 0.4}
 """Weight of the mean of each group in the total."""
 TOTAL, TOTALS = "total", "totals"
+OF_PAPER = (
+    ("isolated_labels",), ("leiden_nmi",), ("leiden_ari",), ("silhouette_label",), ("clisi",),
+    ("silhouette_batch", "bras"), ("ilisi",), ("kbet_scib", "kbet"), ("graph_connectivity",), ("pcr_comparison",),
+)  # fmt: skip
+"""The ten published metrics; where one was not scored, the second name stands in for it."""
 CONTROLS = (_results.RANDOM, _results.ORACLE)
 MISSING = "missing"
-_LINE = ["method", "key", "config_id"]
-_COLUMN = ["task", "group", "metric"]
-_RUN = ["data_id", *_LINE, "seed"]
+LINE = ["method", "key", "config_id"]
+COLUMN = ["task", "group", "metric"]
+_RUN = ["data_id", *LINE, "seed"]
+FAILURES = (_results.FAILED, _results.TIMEOUT, MISSING)
 # what a cell is called when its rows disagree: the first that occurs
 _SEVERITY = (_results.FAILED, _results.TIMEOUT, MISSING, _results.NOT_APPLICABLE, _results.COLLAPSED, _results.OK)
 
 
-def check_profile(profile: str) -> None:
-    """Refuse a profile that does not exist."""
-    if profile not in PROFILES:
-        msg = f"There is no profile {profile!r}. Known: {listed(list(PROFILES))}."
-        raise InputError(msg, code="unknown_profile", parameter="profile", fix=nearest(profile, list(PROFILES)))
+def check(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a way of looking at scores that does not exist."""
+    if value not in known:
+        msg = f"There is no {name} {value!r}. Known: {listed(list(known))}."
+        raise InputError(msg, code=f"unknown_{name}", parameter=name, fix=nearest(value, list(known)))
 
 
-def per_run(scores: pd.DataFrame, *, profile: str = CLEAN) -> pd.DataFrame:
+def per_run(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP) -> pd.DataFrame:
     """One number per data set, method, seed and metric, with the aggregates ``bio``, ``batch`` and ``total``.
 
     Splits are averaged. Every run has a row for every metric of its data set; one that was not scored is NaN with
@@ -52,49 +66,139 @@ def per_run(scores: pd.DataFrame, *, profile: str = CLEAN) -> pd.DataFrame:
     scores
         Result rows.
     profile
-        ``"clean"``: raw values. ``"paper"``: the metrics of the groups in `WEIGHTS` are min-max scaled over the
-        methods (controls left out) inside each seed, as the published tables are.
+        ``"clean"``: raw values. ``"paper"``: of the metrics of the groups in `WEIGHTS` the published ten, min-max
+        scaled over the methods (controls left out) inside each seed.
+    missing
+        ``"keep"``: a total that lacks a number is missing. ``"drop"``: averages leave out what failed. ``"floor"``: what
+        failed counts as the random control of the same data, split and metric.
     """
-    check_profile(profile)
-    runs = _complete(_over_splits(identified(_results.conform(scores))))
+    check("profile", profile, PROFILES)
+    check("missing", missing, POLICIES)
+    strict = missing != DROP
+    rows = identified(_results.conform(scores))
+    rows = rows.assign(value=rows["value"].where(rows["status"].isin((_results.OK, _results.COLLAPSED))))
+    rows = _of_profile(rows, profile)
+    rows = _floored(rows, ["data_id", "task", "split", "metric"]) if missing == FLOOR else rows
+    runs = _complete(_over_splits(rows, strict=strict))
+    runs = _floored(runs, ["data_id", "task", "metric"]) if missing == FLOOR else runs
     if profile == PAPER:
         runs = _min_max(runs)
-    return pd.concat([runs, *_aggregates(runs)], ignore_index=True)
+    return pd.concat([runs, *_aggregates(runs, strict=strict)], ignore_index=True)
 
 
-def summarise(scores: pd.DataFrame, *, profile: str = CLEAN) -> pd.DataFrame:
-    """Mean and standard deviation over seeds: one row per method and metric.
+def repeats(runs: pd.DataFrame, *, over: str = AUTO, missing: str = KEEP) -> pd.DataFrame:
+    """One number per method, metric and repeat: what intervals and ranks are made of.
+
+    Parameters
+    ----------
+    runs
+        As :func:`per_run` returns them.
+    over
+        ``"seeds"``: a repeat is a seed, averaged over the data sets: what would other seeds give on these data?
+        ``"data"``: a repeat is a data set, averaged over its seeds: what would other data sets give? ``"auto"``: data
+        sets if there are at least `DATA_SETS_ENOUGH`.
+    missing
+        As for :func:`per_run`. A seed that failed on one of several data sets is no repeat.
 
     Returns
     -------
-    Frame with the columns ``method, key, config_id, task, group, metric, mean, sd, n_seeds`` (seeds with a number),
-    ``n_runs`` (seeds that were planned), ``status`` and ``message`` of what is missing.
+    Frame with the columns ``method, key, config_id, task, group, metric, unit, value, status, message``.
     """
-    runs = per_run(scores, profile=profile)
+    check("over", over, OVER)
+    runs = runs[~_idle(runs)]
+    unit, strict = ("data_id", False) if resolve(runs, over) == DATA else ("seed", missing != DROP)
+    return _averaged(runs, [*LINE, unit, *COLUMN], strict=strict).rename(columns={unit: "unit"})
+
+
+def resolve(runs: pd.DataFrame, over: str) -> str:
+    """What ``"auto"`` means for these runs."""
+    if over != AUTO:
+        return over
+    data = runs.loc[~runs["method"].isin(CONTROLS) & (runs["data_id"] != ""), "data_id"]
+    return DATA if data.nunique() >= DATA_SETS_ENOUGH else SEEDS
+
+
+def summarise(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP, over: str = AUTO) -> pd.DataFrame:
+    """Mean, standard deviation and 95 % interval over repeats: one row per method and metric.
+
+    Returns
+    -------
+    Frame with the columns ``method, key, config_id, task, group, metric, mean, sd, low, high, n`` (repeats with a
+    number), ``n_seeds`` (seeds with a number), ``n_runs`` (seeds that were planned), ``status`` and ``message`` of what
+    is missing.
+    """
+    return over_repeats(per_run(scores, profile=profile, missing=missing), missing=missing, over=over)
+
+
+def over_repeats(runs: pd.DataFrame, *, missing: str = KEEP, over: str = AUTO) -> pd.DataFrame:
+    """As :func:`summarise`, of runs."""
     if runs.empty:
-        columns = [*_LINE, *_COLUMN, "mean", "sd", "n_seeds", "n_runs", "status", "message"]
+        columns = [*LINE, *COLUMN, "mean", "sd", "low", "high", "n", "n_seeds", "n_runs", "status", "message"]
         return pd.DataFrame({c: pd.Series(dtype=object) for c in columns})
-    seeds = runs.groupby([*_LINE, "seed", *_COLUMN], sort=False).agg(
-        value=("value", _strict_mean), status=("status", _worst), message=("message", _sentences)
+    units = repeats(runs, over=over, missing=missing)
+    strict = missing != DROP and resolve(runs, over) == DATA
+    table = (
+        _averaged(units, [*LINE, *COLUMN], strict=strict).rename(columns={"value": "mean"}).set_index([*LINE, *COLUMN])
     )
-    cells = seeds.groupby([*_LINE, *_COLUMN], sort=False)
-    table = cells["value"].agg(mean="mean", sd="std", n_seeds="count", n_runs="size")
-    table["status"] = cells["status"].agg(_worst)
-    table["message"] = cells["message"].agg(_sentences)
-    return table.reset_index()
+    spread = units.groupby([*LINE, *COLUMN], sort=False)["value"].agg(sd="std", n="count")
+    seeds = repeats(runs, over=SEEDS, missing=missing).groupby([*LINE, *COLUMN], sort=False)["value"]
+    table = table.join(spread).join(seeds.agg(n_seeds="count", n_runs="size"))
+    wide = half_width(table["sd"].to_numpy(float), table["n"].to_numpy(float))
+    table = table.assign(low=table["mean"] - wide, high=table["mean"] + wide)
+    return table[["mean", "sd", "low", "high", "n", "n_seeds", "n_runs", "status", "message"]].reset_index()
 
 
-def _strict_mean(values: pd.Series) -> float:
-    return float(values.mean(skipna=False))
-
-
-def _worst(status: Iterable[str]) -> str:
-    present = set(status)
-    return next(s for s in _SEVERITY if s in present)
+def _averaged(rows: pd.DataFrame, place: list[str], *, strict: bool) -> pd.DataFrame:
+    """Mean of `value`, worst `status` and all messages at each place; strict: one that is missing takes the mean away."""
+    severity = rows["status"].map({status: i for i, status in enumerate(_SEVERITY)})
+    groups = rows.assign(severity=severity).groupby(place, sort=False)
+    table = groups.agg(
+        value=("value", "mean"), known=("value", "count"), size=("value", "size"), severity=("severity", "min")
+    )
+    told = rows[rows["message"] != ""].groupby(place, sort=False)["message"].agg(_sentences)
+    value = table["value"].where(table["known"] == table["size"]) if strict else table["value"]
+    status = [_SEVERITY[int(i)] for i in table["severity"]]
+    message = told.reindex(table.index).fillna("").astype(object)
+    return table.assign(value=value, status=status, message=message).reset_index()[
+        [*place, "value", "status", "message"]
+    ]
 
 
 def _sentences(messages: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(m for m in messages if m))
+
+
+def _idle(rows: pd.DataFrame) -> pd.Series:
+    """Rows of a metric that applies to nobody on this data set, if it does on another: the data cannot tell."""
+    nobody = (
+        rows["status"].eq(_results.NOT_APPLICABLE).groupby([rows[c] for c in ("data_id", *COLUMN)]).transform("all")
+    )
+    everywhere = nobody.groupby([rows[c] for c in COLUMN]).transform("all")
+    return nobody & ~everywhere
+
+
+def _of_profile(rows: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """Without the metrics that the published totals do not know."""
+    if profile != PAPER:
+        return rows
+    held = set(rows["metric"])
+    used = {next((name for name in names if name in held), "") for names in OF_PAPER}
+    return rows[~rows["group"].isin(WEIGHTS) | rows["metric"].isin(used)]
+
+
+def stand_ins(scores: pd.DataFrame) -> list[tuple[str, str]]:
+    """Published metrics that were not scored, and what takes their place in the profile ``"paper"``."""
+    held = set(scores["metric"])
+    pairs = [names for names in OF_PAPER if len(names) == 2]
+    return [(first, second) for first, second in pairs if first not in held and second in held]
+
+
+def _floored(rows: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+    """What failed gets the value of the random control at the same place, if there is one; its status stays."""
+    control = rows[(rows["method"] == _results.RANDOM) & rows["value"].notna()].groupby(place)["value"].mean()
+    floor = control.reindex(pd.MultiIndex.from_frame(rows[place])).to_numpy()
+    broken = rows["value"].isna() & rows["status"].isin(FAILURES)
+    return rows.assign(value=rows["value"].mask(broken, pd.Series(floor, index=rows.index)))
 
 
 def identified(rows: pd.DataFrame) -> pd.DataFrame:
@@ -110,16 +214,12 @@ def identified(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(config_id=rows["config_id"].where(rows["config_id"] != "", found))
 
 
-def _over_splits(rows: pd.DataFrame) -> pd.DataFrame:
+def _over_splits(rows: pd.DataFrame, *, strict: bool) -> pd.DataFrame:
     """Mean over the splits of a run; a split to which the metric does not apply is left out."""
-    rows = rows.assign(value=rows["value"].where(rows["status"].isin((_results.OK, _results.COLLAPSED))))
-    place = [*_RUN, *_COLUMN]
+    place = [*_RUN, *COLUMN]
     applies = rows["status"] != _results.NOT_APPLICABLE
     any_applies = applies.groupby([rows[c] for c in place]).transform("any")
-    used = rows[applies | ~any_applies]
-    return used.groupby(place, sort=False, as_index=False).agg(
-        value=("value", _strict_mean), status=("status", _worst), message=("message", _sentences)
-    )
+    return _averaged(rows[applies | ~any_applies], place, strict=strict)
 
 
 def _complete(runs: pd.DataFrame) -> pd.DataFrame:
@@ -131,11 +231,11 @@ def _complete(runs: pd.DataFrame) -> pd.DataFrame:
     if runs.empty:
         return runs
     scored, broken = runs[runs["metric"] != ""], runs[runs["metric"] == ""]
-    metrics = scored[["data_id", *_COLUMN]].drop_duplicates()
-    planned = runs[[*_LINE, "seed"]].drop_duplicates().merge(metrics, how="cross")
+    metrics = scored[["data_id", *COLUMN]].drop_duplicates()
+    planned = runs[[*LINE, "seed"]].drop_duplicates().merge(metrics, how="cross")
     if metrics.empty:
         return broken.reset_index(drop=True)
-    full = planned.merge(scored, on=[*_RUN, *_COLUMN], how="left")
+    full = planned.merge(scored, on=[*_RUN, *COLUMN], how="left")
     full = full[
         ~full["method"].isin(CONTROLS) | full["status"].notna()
     ]  # no control is planned: it comes with its task
@@ -167,8 +267,9 @@ def _min_max(runs: pd.DataFrame) -> pd.DataFrame:
     A method that was run with a single seed counts in the range of every seed. A metric on which all methods agree
     becomes 0, as in the published tables. Controls are placed on the same scale but do not define it.
     """
-    pool = runs[~runs["method"].isin(CONTROLS) & runs["group"].isin(WEIGHTS)]
-    single = pool.groupby(_LINE)["seed"].transform("nunique") == 1
+    scored = runs["status"].isin((_results.OK, _results.COLLAPSED))  # not what was filled in
+    pool = runs[~runs["method"].isin(CONTROLS) & runs["group"].isin(WEIGHTS) & scored]
+    single = pool.groupby(LINE)["seed"].transform("nunique") == 1
     seeds = pool[["data_id", "seed"]].drop_duplicates()
     everywhere = pool[single].drop(columns="seed").merge(seeds, on="data_id")
     pool = pd.concat([pool[~single], everywhere])
@@ -180,7 +281,7 @@ def _min_max(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(value=runs["value"].mask(runs["group"].isin(WEIGHTS), scaled))
 
 
-def _aggregates(runs: pd.DataFrame) -> list[pd.DataFrame]:
+def _aggregates(runs: pd.DataFrame, *, strict: bool) -> list[pd.DataFrame]:
     """Mean of each weighted group and the weighted total, as rows of the group ``totals``."""
     used = runs[runs["group"].isin(WEIGHTS)]
     idle = used["status"].eq(_results.NOT_APPLICABLE).groupby([used["data_id"], used["metric"]]).transform("all")
@@ -188,25 +289,15 @@ def _aggregates(runs: pd.DataFrame) -> list[pd.DataFrame]:
     if used.empty or set(used["group"]) != set(WEIGHTS):
         return []
     place = [*_RUN, "task"]
-    parts = used.groupby([*place, "group"], sort=False).agg(
-        value=("value", _strict_mean), status=("status", _worst), message=("message", _lacking(used))
-    )
+    parts = _averaged(used.assign(message=""), [*place, "group"], strict=strict).set_index([*place, "group"])
+    broken = used["value"].isna() | used["status"].isin(FAILURES)
+    lacking = used[broken].groupby([*place, "group"], sort=False)["metric"].agg(", ".join)
+    parts["message"] = ("no number for " + lacking).reindex(parts.index).fillna("")
     total = sum(weight * parts["value"].xs(group, level="group") for group, weight in WEIGHTS.items())
-    whole = parts.groupby(place, sort=False).agg(status=("status", _worst), message=("message", _sentences))
-    parts = parts.reset_index().rename(columns={"group": "metric"})
+    parts = parts.reset_index()
+    whole = _averaged(parts, place, strict=True).set_index(place)
     whole = whole.assign(value=total.reindex(whole.index), metric=TOTAL).reset_index()
-    return [frame.assign(group=TOTALS) for frame in (whole, parts)]
-
-
-def _lacking(used: pd.DataFrame) -> Callable[[pd.Series], str]:
-    """Says which metrics an average lacks."""
-
-    def sentence(messages: pd.Series) -> str:
-        rows = used.loc[messages.index]
-        names = rows.loc[rows["value"].isna(), "metric"].tolist()
-        return f"no number for {', '.join(names)}" if names else ""
-
-    return sentence
+    return [frame.assign(group=TOTALS) for frame in (whole, parts.rename(columns={"group": "metric"}))]
 
 
 def ranking(mean: pd.DataFrame, status: pd.Series) -> np.ndarray:

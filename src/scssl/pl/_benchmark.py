@@ -33,7 +33,7 @@ def benchmark(
 ) -> Axes | None:
     """The table of a benchmark: methods by metrics, best total first.
 
-    Totals and the main number of each task are bars with the standard deviation over seeds; the grey band behind them
+    Totals and the main number of each task are bars with the 95 % interval of the mean; the grey band behind them
     reaches from the random to the oracle control. All other metrics are cells whose colour is the raw value between 0
     and 1. Methods whose embedding collapsed are drawn hollow and stand below the others; what is missing is a cross
     with a numbered reason. The small print says which data, how many cells and seeds, and how the total is made.
@@ -92,6 +92,6 @@ def _small_print(table: Board, simulated: str) -> list[str]:
         how.append("Arrow: direction of better.")
     if table.lines["control"].any():
         how.append("Grey band: from the random to the oracle control.")
-    if table.facts["n_seeds"] > 1:
-        how.append("Black line and ±: standard deviation over seeds.")
+    if table.low.notna().any(axis=None):
+        how.append("Black line and ±: 95 % interval of the mean.")
     return [line for line in (table.small_print(simulated=simulated), " ".join(how)) if line]

@@ -9,18 +9,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from scssl import _results
-from scssl.bench.board import GROUP_TITLES, REASONS
+from scssl.bench.board import GROUP_TITLES, REASONS, duration
 from scssl.bench.statistics import CONTROLS, TOTAL, TOTALS
 from scssl.pl._style import FAINT, INK, MUTED, RULE
 
 if TYPE_CHECKING:
     from typing import Any
 
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from scssl.bench.board import Board
@@ -181,14 +181,14 @@ class Table:
             x = MARGIN + self.name_width - 0.12
             self._text(x, y - 0.06, f"{line['mark']}", size=7.5, ha="right", color="#B3261E", weight="bold")
         for column in self.columns:
-            value, sd = (float(part.loc[label, column.name]) for part in (self.board.mean, self.board.sd))
+            value, wide = float(self.board.mean.loc[label, column.name]), self.board.half_width(label, column.name)
             status = self.board.status.loc[label, column.name]
             if math.isnan(value):
                 self._gap(column, status, y)
             elif column.bar:
-                self._bar(column, value, sd, y, control=control, sound=status != _results.COLLAPSED)
+                self._bar(column, value, wide, y, control=control, sound=status != _results.COLLAPSED)
             else:
-                self._pill(column, value, sd, y, control=control, sound=status != _results.COLLAPSED)
+                self._pill(column, value, wide, y, control=control, sound=status != _results.COLLAPSED)
         if not self.columns:
             self._text(MARGIN + self.name_width, y, REASONS.get(line["status"], ""), size=8.5, ha="left", color=MUTED)
         if not control:
@@ -210,7 +210,7 @@ class Table:
             self.ax.add_patch(Rectangle((x, top), width, bottom - top, facecolor="#F0F1F4", zorder=0))
         self._line((left, left), (top + 0.03, bottom - 0.03), width=0.6)
 
-    def _bar(self, column: Column, value: float, sd: float, y: float, *, control: bool, sound: bool) -> None:
+    def _bar(self, column: Column, value: float, wide: float, y: float, *, control: bool, sound: bool) -> None:
         left, color = column.left + 0.03, GROUP_COLORS.get(column.group, OTHER_COLOR)
         if column.group == TOTALS and column.name != TOTAL:
             color = OTHER_COLOR
@@ -221,15 +221,15 @@ class Table:
         length = TRACK * min(max(value, 0.0), 1.0)
         width = 0 if sound else 0.7 * self.scale
         self.ax.add_patch(Rectangle((left, y - 0.085), length, 0.17, linewidth=width, zorder=2, **fill))
-        if sd > 0:
-            ends = [left + TRACK * min(max(value + side * sd, 0.0), 1.0) for side in (-1, 1)]
+        if wide > 0:
+            ends = [left + TRACK * min(max(value + side * wide, 0.0), 1.0) for side in (-1, 1)]
             for width, tone in ((3.0, "white"), (1.3, INK)):  # the halo keeps the line visible on the bar
                 self._line((ends[0], ends[1]), (y, y), width=width, color=tone, zorder=3)
         weight = "bold" if column.name == TOTAL and sound and not control else "normal"
         tone = INK if sound and not control else MUTED
         self._text(left + TRACK + 0.08, y, f"{value:.2f}", size=8.5, ha="left", weight=weight, color=tone)
 
-    def _pill(self, column: Column, value: float, sd: float, y: float, *, control: bool, sound: bool) -> None:
+    def _pill(self, column: Column, value: float, wide: float, y: float, *, control: bool, sound: bool) -> None:
         share = min(max(value, 0.0), 1.0)
         fill = _grey(share) if control else self._map(share)
         ink = "white" if _dark(fill) else INK
@@ -241,10 +241,10 @@ class Table:
             linewidth=0.8 * self.scale, zorder=2, **style,
         )  # fmt: skip
         self.ax.add_patch(shape)
-        spread = sd > 0 and not control
+        spread = wide > 0 and not control
         self._text(column.center, y - (0.045 if spread else 0), f"{value:.2f}", size=7.8, color=ink)
         if spread:
-            self._text(column.center, y + 0.085, f"± {sd:.2f}".replace("0.", "."), size=5, color=ink)
+            self._text(column.center, y + 0.085, f"± {wide:.2f}".replace("0.", "."), size=5, color=ink)
 
     @cached_property
     def _map(self) -> LinearSegmentedColormap:
@@ -264,12 +264,3 @@ def _grey(share: float) -> tuple[float, float, float]:
 def _dark(color: Any) -> bool:
     red, green, blue = mpl.colors.to_rgb(color)
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.56
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if pd.isna(seconds):
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

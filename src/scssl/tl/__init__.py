@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from scssl.tl._benchmark import benchmark
     from scssl.tl._evaluate import evaluate
     from scssl.tl._list import methods, metrics, tasks
+    from scssl.tl._recommend import recommend
     from scssl.tl._report import report
     from scssl.tl._train import embed, fit
 
@@ -21,11 +22,12 @@ _HOME = {
     "fit": "_train",
     "methods": "_list",
     "metrics": "_list",
+    "recommend": "_recommend",
     "report": "_report",
     "tasks": "_list",
 }
 
-__all__ = ["annotate", "benchmark", "embed", "evaluate", "fit", "methods", "metrics", "report", "tasks"]
+__all__ = ["annotate", "benchmark", "embed", "evaluate", "fit", "methods", "metrics", "recommend", "report", "tasks"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,113 @@
+"""What a table says, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from scssl import _results
+from scssl._registry import TASKS
+from scssl.bench import statistics
+from scssl.bench.board import duration, memory
+from scssl.bench.ranks import ranks
+
+if TYPE_CHECKING:
+    from scssl.bench.board import Board
+
+SENTENCE = "sentence"
+_UNTRAINED = ("untrained", "pca")
+"""Whoever cannot be told from these has shown nothing that training does."""
+
+
+def advise(table: Board) -> pd.DataFrame:
+    """One row per task: who cannot be told from the best, what they cost, and the same as a text.
+
+    Returns
+    -------
+    Frame with the columns ``task, metric, best`` (list of methods, best mean first)``, mean, low, high`` (of the first)``,
+    cheapest`` (of `best`)``, seconds, peak_mb`` (of the cheapest)``, n`` (repeats)``, sentence``.
+    """
+    found = ranks(table)
+    rows = [_advice(table, part.reset_index(drop=True)) for _, part in found.groupby("task", sort=False)]
+    columns = ["task", "metric", "best", "mean", "low", "high", "cheapest", "seconds", "peak_mb", "n", SENTENCE]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _advice(table: Board, part: pd.DataFrame) -> dict[str, object]:
+    placed = part[part["rank"] > 0]
+    about = {"task": part["task"].iloc[0], "metric": part["metric"].iloc[0]}
+    if placed.empty:
+        return {**about, "best": [], SENTENCE: f"{_title(table, about)}: no method has a number that can be trusted."}
+    best = placed[placed["tied"]]
+    cheap = best.sort_values("seconds", kind="stable").iloc[0]
+    first = best.iloc[0]
+    return {
+        **about,
+        "best": best["method"].tolist(),
+        **first[["mean", "low", "high", "n"]],
+        "cheapest": cheap["method"],
+        **cheap[["seconds", "peak_mb"]],
+        SENTENCE: " ".join(_sentences(table, part, best)),
+    }
+
+
+def _title(table: Board, about: dict[str, str]) -> str:
+    task = about["task"]
+    title = TASKS.describe(task).title if task in TASKS else task.replace("_", " ")
+    columns = table.columns
+    column = columns[(columns["task"] == task) & (columns["metric"] == about["metric"])].iloc[0]
+    return f"{title} ({column['title']}, {'higher' if column['better'] == 'higher' else 'lower'} is better)"
+
+
+def _sentences(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str]:
+    placed, first = part[part["rank"] > 0], best.iloc[0]
+    said = [f"{_title(table, {name: first[name] for name in ('task', 'metric')})}:"]
+    number = _with_interval(first)
+    if int(placed["n"].max()) < 2:
+        return [*said, f"{first['method']} has the highest place ({number}).", "One repeat says nothing about chance: pass seeds=3 or more.", _costs(best.head(1))]  # fmt: skip
+    if len(placed) == 1:
+        said.append(f"{first['method']} was compared with nobody ({number}).")
+    elif len(best) == 1:
+        said.append(f"{first['method']} is best ({number}), beyond chance.")
+    else:
+        others = ", ".join(f"{m} ({v:.3f})" for m, v in zip(best["method"][1:], best["mean"][1:], strict=True))
+        said.append(f"{first['method']} leads ({number}); {others} cannot be told from the best.")
+    said.append(_costs(best))
+    said += _warnings(table, part, best)
+    return said
+
+
+def _with_interval(row: pd.Series) -> str:
+    if pd.isna(row["low"]):
+        return f"{row['mean']:.3f}"
+    return f"{row['mean']:.3f}, 95 % interval {row['low']:.3f} to {row['high']:.3f}"
+
+
+def _costs(best: pd.DataFrame) -> str:
+    """What the methods of the best group cost, the cheapest first."""
+    known = best[best["seconds"].notna()].sort_values("seconds", kind="stable")
+    if known.empty:
+        return "What they cost was not recorded."
+    costs = [
+        f"{m} {duration(s)}" + ("" if pd.isna(mb) else f" and {memory(mb)}")
+        for m, s, mb in zip(known["method"], known["seconds"], known["peak_mb"], strict=True)
+    ]
+    return f"Cost of a run: {', '.join(costs)}."
+
+
+def _warnings(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str]:
+    said = []
+    idle = [m for m in best["method"] if table.lines.loc[m, "method"] in _UNTRAINED]
+    trained = [m for m in best["method"] if m not in idle]
+    if idle and trained:
+        said.append(f"Among them: {', '.join(idle)}, which trains no network.")
+    elif idle:
+        said.append("No trained network does better.")
+    for status, words in ((_results.COLLAPSED, "collapsed"), (_results.FAILED, "failed"), (_results.TIMEOUT, "ran out of time")):  # fmt: skip
+        names = part.loc[(part["rank"] == 0) & (part["status"] == status), "method"].tolist()
+        if names:
+            said.append(f"Not ranked: {', '.join(names)} ({words}).")
+    if table.facts["over"] == statistics.SEEDS:
+        said.append("This holds for these cells with other seeds, not for other data.")
+    return said

@@ -1,0 +1,132 @@
+"""Ranks with their uncertainty, comparisons with a baseline, and what a table of relative numbers hides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scssl import _results
+from scssl._registry import unknown
+from scssl.bench import statistics
+from scssl.bench.board import Board, board
+from scssl.bench.inference import difference, holm, rank_intervals
+from scssl.bench.statistics import DATA, LINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RANKED = ["task", "metric", "method", "mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "status", "n"]
+
+
+def ranks(table: Board) -> pd.DataFrame:
+    """Rank intervals of the methods in the leading number of each task, best first.
+
+    A method without a number, or whose embedding collapsed, has no rank (0) and stands last.
+
+    Returns
+    -------
+    Frame with the columns `RANKED` and ``seconds``, ``peak_mb``. ``tied``: cannot be told from the best.
+    """
+    parts = [_ranked(table, str(name)) for name in table.leading.index]
+    cost = table.lines[["seconds", "peak_mb"]].rename_axis("method").reset_index()
+    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=RANKED)
+    return found.merge(cost, on="method", how="left")
+
+
+def _ranked(table: Board, column: str) -> pd.DataFrame:
+    about, lines = table.columns.loc[column], table.methods
+    mean, status = table.mean.loc[lines.index, column], table.status.loc[lines.index, column]
+    sound = mean.notna() & (lines["status"] != _results.COLLAPSED)
+    up = -1.0 if about["better"] == "lower" else 1.0
+    order = [*(up * mean[sound]).sort_values(ascending=False, kind="stable").index, *lines.index[~sound]]
+    values = _repeats(table, column).reindex(order)
+    n_ranked = int(sound.sum())
+    bounds = np.zeros((len(order), 2), dtype=int)
+    paired = table.facts["over"] == DATA
+    bounds[:n_ranked] = rank_intervals(up * values.to_numpy()[:n_ranked], paired=paired)
+    numbers = {name: getattr(table, name).loc[order, column].to_numpy() for name in ("mean", "low", "high")}
+    place = np.where(np.arange(len(order)) < n_ranked, np.arange(1, len(order) + 1), 0)
+    return pd.DataFrame(
+        {
+            "task": about["task"], "metric": about["metric"], "method": order, **numbers, "rank": place,
+            "rank_low": bounds[:, 0], "rank_high": bounds[:, 1], "tied": bounds[:, 0] == 1,
+            "status": np.where(sound[order], status[order], lines.loc[order, "status"]),
+            "n": values.notna().sum(axis=1).to_numpy(),
+        },
+        columns=RANKED,
+    )  # fmt: skip
+
+
+def _repeats(table: Board, column: str) -> pd.DataFrame:
+    """Numbers of a column, lines by repeats."""
+    about = table.columns.loc[column]
+    runs = table.runs[(table.runs["task"] == about["task"]) & (table.runs["metric"] == about["metric"])]
+    units = statistics.repeats(runs, over=table.facts["over"], missing=table.missing)
+    units = units.merge(table.lines[LINE].rename_axis("line").reset_index(), on=LINE)
+    return units.pivot_table(index="line", columns="unit", values="value", dropna=False)
+
+
+def differences(table: Board, baseline: str) -> pd.DataFrame:
+    """Every method against one of them, in the leading number of each task.
+
+    Returns
+    -------
+    Frame with the columns ``task, metric, method, baseline, difference, low, high, p`` (adjusted by Holm for the number
+    of methods)``, wins`` and ``runs`` (runs with the same data and seed in which the method is better, and all of them).
+    """
+    if baseline not in table.lines.index:
+        raise unknown(kind="method", name=baseline, known=list(table.lines.index), parameter="baseline")
+    parts = [_against(table, str(name), baseline) for name in table.leading.index]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _against(table: Board, column: str, baseline: str) -> pd.DataFrame:
+    about = table.columns.loc[column]
+    others = [label for label in table.methods.index if label != baseline]
+    values = _repeats(table, column).reindex([*others, baseline]).to_numpy()
+    found = difference(values[:-1], values[-1:], paired=table.facts["over"] == DATA)
+    gap = found.value if len(others) else np.empty(0)
+    runs = table.runs[(table.runs["task"] == about["task"]) & (table.runs["metric"] == about["metric"])]
+    each = runs.pivot_table(index="line", columns=["data_id", "seed"], values="value", dropna=False)
+    gaps = each.reindex(others) - each.reindex([baseline]).to_numpy()
+    up = -1.0 if about["better"] == "lower" else 1.0
+    return pd.DataFrame(
+        {
+            "task": about["task"], "metric": about["metric"], "method": others, "baseline": baseline,
+            "difference": gap, "low": found.low, "high": found.high, "p": holm(found.p),
+            "wins": (up * gaps > 0).sum(axis=1).to_numpy(), "runs": gaps.notna().sum(axis=1).to_numpy(),
+        }
+    )  # fmt: skip
+
+
+def flips(scores: pd.DataFrame, *, profile: str = statistics.PAPER) -> pd.DataFrame:
+    """Pairs of methods that change places when a third one leaves the table.
+
+    Returns
+    -------
+    Frame with the columns ``better, worse`` (as they stand in the full table) and ``without`` (who has to leave).
+    Numbers that are not relative to the table have no such pairs.
+    """
+    rows = _results.conform(scores)
+    table = board(rows, profile=profile)
+    found = [flip for left in table.methods.index for flip in _flipped(rows, table, left)]
+    return pd.DataFrame(found, columns=["better", "worse", "without"])
+
+
+def _flipped(rows: pd.DataFrame, table: Board, left: str) -> Iterator[tuple[str, str, str]]:
+    column = table.columns.index[0]
+    gone = statistics.identified(rows)
+    gone = rows[~(gone[LINE] == table.lines.loc[left, LINE]).all(axis=1).to_numpy()]
+    before = table.mean.loc[[x for x in table.methods.index if x != left], column]
+    cells = statistics.summarise(gone, profile=table.profile)
+    about = table.columns.loc[column]
+    cells = cells[(cells["task"] == about["task"]) & (cells["metric"] == about["metric"])]
+    lines = table.lines[LINE].rename_axis("line").reset_index()
+    after = cells.merge(lines, on=LINE).set_index("line")["mean"].reindex(before.index)
+    for i, a in enumerate(before.index):
+        for b in before.index[i + 1 :]:
+            was, is_now = before[a] - before[b], after[a] - after[b]
+            if was * is_now < 0:
+                yield (a, b, left) if was > 0 else (b, a, left)
