@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scssl._registry import listed
 from scssl._validate._problem import WARNING, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
@@ -41,17 +43,34 @@ def _modalities(mdata: Any, parameter: str) -> Iterator[Problem]:
         yield Problem("stale_mudata", parameter, message, "Call mdata.update().")
 
 
+def measured(mdata: Any, modalities: Sequence[str] | None = None, *, parameter: str = "data") -> Iterator[Problem]:
+    """Which cells lack which of the modalities: some may, but each cell needs one, and some cells should have two."""
+    names, n = list(modalities or mdata.mod), mdata.n_obs
+    there = {name: mdata.obs_names.isin(mdata.mod[name].obs_names) for name in names}
+    how_many = np.sum(list(there.values()), axis=0)
+    for name in (name for name in names if not there[name].any()):
+        message = f"Modality {name!r} has none of the {n} cells."
+        yield Problem("empty_modality", parameter, message, f"Leave it out: mdata.mod.pop({name!r}).")
+    nothing = int((how_many == 0).sum())
+    if nothing:
+        message = f"{nothing} of {n} cells are measured in none of {listed(names)}."
+        fix = f"Keep the others, e.g. mdata[mdata.obs_names.isin(mdata[{names[0]!r}].obs_names)].copy()."
+        yield Problem("cells_miss_all_modalities", parameter, message, fix)
+    elif len(names) > 1 and how_many.max() == 1:
+        message = f"No cell is measured in two of {listed(names)}: nothing ties their embeddings together."
+        fix = "Add cells that have both, or train each modality on its own, e.g. modalities=" + repr(names[:1]) + "."
+        yield Problem("mosaic", parameter, message, fix, WARNING)
+    elif len(names) > 1:
+        for name in (name for name in names if not there[name].all()):
+            message = f"{int((~there[name]).sum())} of {n} cells are not measured in modality {name!r}."
+            fix = "They are embedded from the others. fusion='mean' makes them comparable with complete cells; "
+            fix += "muon.pp.intersect_obs(mdata) drops them."
+            yield Problem("cells_miss_modality", parameter, message, fix, WARNING)
+
+
 def overlap(mdata: Any, *, parameter: str = "data") -> Iterator[Problem]:
     """What a user of several modalities should know: cells that lack one, features that cannot be told apart by name."""
-    for name, part in mdata.mod.items():
-        lacking = mdata.n_obs - part.n_obs
-        if part.n_obs == 0 or lacking == mdata.n_obs:
-            message = f"Modality {name!r} has none of the {mdata.n_obs} cells."
-            yield Problem("empty_modality", parameter, message, f"Leave it out: mdata.mod.pop({name!r}).")
-        elif lacking:
-            message = f"{lacking} of {mdata.n_obs} cells are not measured in modality {name!r}."
-            fix = "For methods that need every modality, keep the cells that have them: muon.pp.intersect_obs(mdata)."
-            yield Problem("cells_miss_modality", parameter, message, fix, WARNING)
+    yield from measured(mdata, parameter=parameter)
     names = [set(part.var_names) for part in mdata.mod.values()]
     shared = sum(len(s) for s in names) - len(set().union(*names))
     if shared:

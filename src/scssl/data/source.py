@@ -36,12 +36,16 @@ class Batch:
         Integer code of the experimental batch, shape ``(cells,)``, or ``None``.
     group
         Cells of different groups are not compared by a loss; ``None`` compares all with all.
+    present
+        For each modality that some cells of the data lack: which of these cells have it, shape ``(cells,)``. The values of
+        the others are zero and mean nothing. ``None`` if no cell lacks any.
     """
 
     x: dict[str, Tensor]
     cell: Tensor
     batch: Tensor | None = None
     group: Tensor | None = None
+    present: dict[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -66,6 +70,8 @@ class Source:
         Batch code of each cell, or ``None``.
     batch_names
         What the codes mean.
+    present
+        For each modality that some cells lack: which cells have it. Their rows are empty.
     """
 
     def __init__(
@@ -76,12 +82,15 @@ class Source:
         *,
         batch: np.ndarray | None = None,
         batch_names: Sequence[str] = (),
+        present: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.matrices, self.features = dict(matrices), dict(features)
         self.obs_names = obs_names
         self.cell = pd.util.hash_array(np.asarray(obs_names, dtype=object)).view(np.int64)
         self.batch, self.batch_names = batch, list(batch_names)
         self.known: dict[str, Any] = {}  # what views learnt about all cells before training
+        self.present = {name: there for name, there in (present or {}).items() if not there.all()}
+        self._stand_in = {name: _stand_ins(there) for name, there in self.present.items()}
 
     @classmethod
     def from_data(
@@ -97,12 +106,14 @@ class Source:
         parts = parts_of(data, modalities)
         chosen = {name: _chosen(part, mask_by) for name, part in parts.items()}
         batch, names = (None, []) if batch_key is None else codes(column(data, batch_key, parameter="batch_key"))
+        there = {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
         return cls(
-            {name: csr(part, layer=layer, genes=chosen[name]) for name, part in parts.items()},
+            {name: _spread(csr(part, layer=layer, genes=chosen[name]), there[name]) for name, part in parts.items()},
             {name: np.asarray(part.var_names[chosen[name]], dtype=str) for name, part in parts.items()},
             data.obs_names,
             batch=batch,
             batch_names=names,
+            present=there,
         )
 
     @classmethod
@@ -112,8 +123,12 @@ class Source:
         """Cells of any object with exactly the given `features`: found by name, absent ones are zero."""
         parts = parts_of(data, _present(data, list(features)))
         found = {name: align(part.var_names, features[name]) for name, part in parts.items()}
-        matrices = {name: _placed(csr(part, layer=layer), found[name].positions) for name, part in parts.items()}
-        return cls(matrices, {name: features[name] for name in parts}, data.obs_names), found
+        there = {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
+        matrices = {
+            name: _spread(_placed(csr(part, layer=layer), found[name].positions), there[name])
+            for name, part in parts.items()
+        }
+        return cls(matrices, {name: features[name] for name in parts}, data.obs_names, present=there), found
 
     @property
     def n_obs(self) -> int:
@@ -126,18 +141,28 @@ class Source:
         return {name: matrix.shape[1] for name, matrix in self.matrices.items()}
 
     def rows(self, modality: str, index: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-        """Values of some cells, dense: a new tensor of shape ``(len(index), features)``."""
+        """Values of some cells, dense: a new tensor of shape ``(len(index), features)``.
+
+        Where a cell is not measured in the modality, those of another cell that is: views that mix cells mix real ones.
+        """
+        index = self._stand_in[modality][index] if modality in self._stand_in else index
         return torch.from_numpy(self.matrices[modality][index].toarray()).to(device, non_blocking=True)
 
     def take(self, index: np.ndarray, device: torch.device | str = "cpu") -> Batch:
         """The cells at the positions `index` as a batch on the device."""
         batch = None if self.batch is None else torch.from_numpy(self.batch[index]).to(device)
         x = {name: self.rows(name, index, device) for name in self.matrices}
-        return Batch(x, torch.from_numpy(self.cell[index]), batch)
+        present = {name: torch.from_numpy(there[index]).to(device) for name, there in self.present.items()}
+        for name, there in present.items():
+            x[name][~there] = 0
+        return Batch(x, torch.from_numpy(self.cell[index]), batch, present=present or None)
 
 
 def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, Any]:
-    """The AnnData of each modality that is asked for; an AnnData is a single modality called ``rna``."""
+    """The AnnData of each modality that is asked for, with those of the cells that it has.
+
+    An AnnData is a single modality, called ``rna`` if nothing else is asked for.
+    """
     modalities = (modalities,) if isinstance(modalities, str) else modalities
     if not is_mudata(data):
         if modalities is not None and len(modalities) != 1:
@@ -151,18 +176,12 @@ def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, An
             raise KeyNotFoundError(
                 msg, code="unknown_modality", parameter="modalities", fix=nearest(name, list(data.mod))
             )
-        lacking = data.n_obs - data.mod[name].n_obs
-        if lacking:
-            msg = f"{lacking} of {data.n_obs} cells are not measured in modality {name!r}."
-            others = [m for m in wanted if data.mod[m].n_obs == data.n_obs]
-            fix = "Keep the cells that have every modality with muon.pp.intersect_obs(mdata)"
-            fix += f", or use modalities={others} alone." if others else "."
-            raise InputError(msg, code="cells_miss_modality", parameter="modalities", fix=fix)
     return {name: _in_order(data.mod[name], data.obs_names) for name in wanted}
 
 
 def _in_order(part: Any, names: pd.Index) -> Any:
-    """The modality with its cells in the order of the whole object."""
+    """The modality with its cells in the order of the whole object, which may have more."""
+    names = names if len(part.obs_names) == len(names) else names[names.isin(part.obs_names)]
     return part if part.obs_names.equals(names) else part[names]
 
 
@@ -181,3 +200,21 @@ def _placed(matrix: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
     found = np.flatnonzero(positions >= 0)
     own = matrix[:, positions[found]]
     return sp.csr_matrix((own.data, found[own.indices], own.indptr), shape=(matrix.shape[0], len(positions)))
+
+
+def _spread(matrix: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
+    """The rows put where `there` is true, empty rows elsewhere."""
+    if there.all():
+        return matrix
+    lengths = np.zeros(len(there) + 1, dtype=matrix.indptr.dtype)
+    lengths[1:][there] = np.diff(matrix.indptr)
+    return sp.csr_matrix((matrix.data, matrix.indices, np.cumsum(lengths)), shape=(len(there), matrix.shape[1]))
+
+
+def _stand_ins(there: np.ndarray) -> np.ndarray:
+    """For each cell itself if it is measured, else one that is; all measured cells stand in about equally often."""
+    measured = np.flatnonzero(there)
+    stand_in = np.arange(len(there))
+    absent = np.flatnonzero(~there)
+    stand_in[absent] = measured[np.arange(len(absent)) * len(measured) // max(len(absent), 1)]
+    return stand_in

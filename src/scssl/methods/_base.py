@@ -50,6 +50,8 @@ class Method(nn.Module, ABC):
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named changes of the defaults, e.g. ``paper``: the published hyper-parameters."""
+    embeds_one: ClassVar[bool] = False
+    """Whether cells can be embedded from one of several modalities alone."""
 
     def __init__(self, config: Any, sizes: Mapping[str, int], batches: Sequence[str] = ()) -> None:
         super().__init__()
@@ -143,6 +145,7 @@ class SelfSupervised(Method):
     """A method that trains the shared encoder with a loss over two views; it adds heads and the loss."""
 
     Config: ClassVar[type[Config]] = TrainedConfig
+    embeds_one = True
     encoder: Encoder
 
     def build(self) -> None:

@@ -67,7 +67,10 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
     yield from check_objects.container(data)
     if request.checkpoint_dir is not None:
         yield from check_paths.target(request.checkpoint_dir, parameter="checkpoint_dir")
-    for name, part in parts_of(data, request.modalities).items():
+    parts = parts_of(data, request.modalities)
+    if is_mudata(data):
+        yield from check_objects.measured(data, list(parts), parameter="modalities")
+    for name, part in parts.items():
         prefix = f"Modality {name!r}: " if is_mudata(data) else ""
         expects = spec.input if kind_of(name) == "rna" else None
         for found in (

@@ -13,9 +13,9 @@ import torch
 import scssl
 from scssl import _files
 from scssl._errors import CheckpointError, InputError, warn
-from scssl._registry import METHODS, listed
+from scssl._registry import METHODS, listed, unknown
 from scssl._settings import settings
-from scssl._validate import ERROR, enforce
+from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-    from scssl._validate import Problem
     from scssl.data.align import Alignment
     from scssl.methods._base import Method
 
@@ -97,7 +96,9 @@ class Model:
         trained = f"trained on {self.record['n_obs']} cells{epochs}, seed {self.record['seed']}"
         return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}>"
 
-    def embed(self, data: Any, *, layer: str | None = None, batch_size: int | None = None) -> np.ndarray:
+    def embed(
+        self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
+    ) -> np.ndarray:
         """The embedding of any data, genes aligned by name.
 
         Parameters
@@ -106,6 +107,8 @@ class Model:
             AnnData or MuData with values on the scale of the training data.
         layer
             Layer to read; by default the one the model was trained on.
+        modality
+            Embed from this modality alone, of a model of several. By default from all that a cell has.
         batch_size
             Cells at a time; has no influence on the result.
 
@@ -119,15 +122,16 @@ class Model:
         InputError
             If too few genes of the model are found, or the values cannot be used.
         """
-        return self.embed_with_report(data, layer=layer, batch_size=batch_size)[0]
+        return self.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)[0]
 
     def embed_with_report(
-        self, data: Any, *, layer: str | None = None, batch_size: int | None = None
+        self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
         layer = layer or self.record["layer"] or None
-        enforce(self._problems(data, layer))
-        source, found = Source.aligned(data, self.features, layer=layer)
+        features = self._features(modality)
+        enforce(self._problems(data, layer, list(features)))
+        source, found = Source.aligned(data, features, layer=layer)
         if self.module.tells_batches_apart:
             source.batch, source.batch_names = self._batches(data), list(self.module.batches)
         for alignment in found.values():
@@ -150,10 +154,28 @@ class Model:
         names = column(data, key, parameter="batch_key").astype(str)
         return pd.Index(known).get_indexer(pd.Index(names)).astype(np.int64)
 
-    def _problems(self, data: Any, layer: str | None) -> Iterator[Problem]:
+    def _features(self, modality: str | None) -> dict[str, np.ndarray]:
+        """The features of the modality that is asked for, of all if none is."""
+        if modality is None:
+            return self.features
+        if modality not in self.features:
+            raise unknown(kind="modality", name=modality, known=list(self.features))
+        if len(self.features) > 1 and not self.module.embeds_one:
+            msg = f"modality={modality!r}: method {self.method!r} makes one embedding of {listed(list(self.features))}."
+            fix = f"Leave it out, or train with modalities=[{modality!r}]."
+            raise InputError(msg, code="needs_all_modalities", parameter="modality", fix=fix)
+        return {modality: self.features[modality]}
+
+    def _problems(self, data: Any, layer: str | None, names: list[str]) -> Iterator[Problem]:
         yield from check_objects.container(data)
-        names = list(self.features)
-        for name, part in parts_of(data, names if is_mudata(data) or len(names) == 1 else None).items():
+        if not is_mudata(data) and len(names) > 1:
+            msg = f"The model was trained on {listed(names)}, the data are an AnnData, which holds one modality."
+            fix = f"Pass a MuData, or say which one it is: modality={names[0]!r}."
+            yield Problem("needs_mudata", "modality" if self.module.embeds_one else "data", msg, fix)
+        parts = parts_of(data, names)
+        if is_mudata(data):
+            yield from (problem for problem in check_objects.measured(data, names) if problem.severity == ERROR)
+        for name, part in parts.items():
             expects = self.module.spec.input if kind_of(name) == "rna" else None
             yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
             yield from check_matrix.matrix(part, layer=layer, expects=expects, genes=None)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class Untrained(_base.Method):
     """The encoder with random weights: what the architecture alone gives."""
 
+    embeds_one = True
+
     @dataclass(frozen=True)
     class Config(_base.Config):
         """Configuration of the encoder."""

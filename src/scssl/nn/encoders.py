@@ -64,7 +64,9 @@ class Encoder(nn.Module):
     dropout
         Share of the embedding that is dropped in training.
     fusion
-        How several modalities become one embedding: ``concat``, ``mean`` or ``add``.
+        How several modalities become one embedding: ``concat`` (zeros where a cell lacks a modality), ``mean`` (over the
+        modalities that a cell has) or ``add`` (as many times that mean as there are modalities: the sum, for complete
+        cells, and of the same size for the others).
     n_domains
         Number of experimental batches whose statistics the norms keep apart; 0: none.
     """
@@ -87,9 +89,34 @@ class Encoder(nn.Module):
         self.width = width * len(sizes) if fusion == "concat" else width
 
     def forward(self, batch: Batch) -> Tensor:
-        """Some cells in, their embedding of shape ``(cells, width)`` out."""
-        codes = [part(batch.x[name], batch.batch) for name, part in zip(self.names, self.parts, strict=True)]
+        """Some cells in, their embedding of shape ``(cells, width)`` out; of one modality if they come with one alone."""
+        codes = list(self.codes(batch).values())
+        if len(codes) == 1:
+            return codes[0]
         if self.fusion == "concat":
-            return codes[0] if len(codes) == 1 else torch.cat(codes, dim=1)
-        total = torch.stack(codes).sum(0)
-        return total if self.fusion == "add" else total / len(codes)
+            return torch.cat(codes, dim=1)
+        mean = torch.stack(codes).sum(0) / self._how_many(batch)
+        return mean if self.fusion == "mean" else mean * len(codes)
+
+    def codes(self, batch: Batch) -> dict[str, Tensor]:
+        """What each modality of the batch becomes on its own, zeros for the cells that lack it.
+
+        These cells do not reach the network of the modality: they have no part in its statistics.
+        """
+        parts, present = zip(self.names, self.parts, strict=True), batch.present or {}
+        return {name: _code(part, batch, name, present.get(name)) for name, part in parts if name in batch.x}
+
+    def _how_many(self, batch: Batch) -> Tensor | int:
+        """The number of modalities that each cell has, shape ``(cells, 1)``."""
+        if batch.present is None:
+            return len(self.names)
+        lacks = torch.stack([~there for there in batch.present.values()])
+        return len(self.names) - lacks.sum(0).unsqueeze(1)
+
+
+def _code(part: nn.Module, batch: Batch, name: str, there: Tensor | None) -> Tensor:
+    if there is None:
+        return part(batch.x[name], batch.batch)
+    cells = torch.nonzero(there).squeeze(1)
+    code = part(batch.x[name][cells], None if batch.batch is None else batch.batch[cells])
+    return code.new_zeros(len(batch), code.shape[1]).index_copy(0, cells, code)

@@ -62,7 +62,7 @@ def fit(
         Column of ``obs`` that names the experimental batch of each cell. With it, trained methods compare cells within
         their batch only (see `within_batch`).
     modalities
-        Modalities of a MuData to use together; all by default.
+        Modalities of a MuData to use together; all by default. A cell may lack some of them, not all.
     mask_by
         Boolean column of ``var`` that marks the genes to use; ``None`` uses all. If there is no column
         ``highly_variable``, all genes are used.
@@ -164,6 +164,7 @@ def embed(
     model: Model | str | os.PathLike[str],
     *,
     layer: str | None = None,
+    modality: str | None = None,
     key_added: str | None = None,
     batch_size: int | None = None,
 ) -> None:
@@ -179,8 +180,11 @@ def embed(
         What :func:`fit` returned, or the folder of a saved model.
     layer
         Layer to read; by default the one the model was trained on.
+    modality
+        Embed from this modality alone, with a model of several: of a MuData, or of an AnnData that holds it. By default
+        from all modalities that a cell has.
     key_added
-        The embedding is written to ``obsm["X_<key_added>"]``; the name of the method by default.
+        The embedding is written to ``obsm["X_<key_added>"]``; by default the name of the method (and of the modality).
     batch_size
         Cells at a time; has no influence on the result.
 
@@ -213,9 +217,10 @@ def embed(
         raise InputError(msg, code="swapped_arguments", parameter="data")
     enforce(check_container(data))
     model = model if isinstance(model, Model) else load(model)
-    key = model.method if key_added is None else key_added
+    default = model.method if modality is None else f"{model.method}_{modality}"
+    key = default if key_added is None else key_added
     enforce(check_key(data, key))
-    embedding, found = model.embed_with_report(data, layer=layer, batch_size=batch_size)
+    embedding, found = model.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)
     _write(data, key, embedding)
     _keys.forget(data, _keys.MODELS, key)
     coverage = {name: {"found": a.n_found, "of": a.n_model} for name, a in found.items()}
