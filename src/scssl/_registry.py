@@ -68,7 +68,7 @@ class MetricSpec:
     title: str
     task: str
     group: str
-    """Column group of the table: ``bio``, ``batch``, ``typing``, ``prediction``."""
+    """Column block of the table: ``bio`` and ``batch`` make the totals of scIB, the others stand for themselves."""
     needs: tuple[str, ...]
     """Inputs by name, out of those that the task offers (``embedding``, ``labels``, ``batch``, ``neighbors`` ...)."""
     lower: float = 0.0
@@ -89,9 +89,15 @@ class TaskSpec:
     name: str
     title: str
     needs: tuple[str, ...]
-    """Arguments that the task cannot do without: ``batch_key``, ``label_key``, ``modality``."""
+    """What the task cannot do without: ``batch_key``, ``label_key``, ``target`` (a modality), ``values``."""
     inductive: bool = False
     """Whether models for it are trained without the cells that are scored."""
+    embeds: str = "all"
+    """What cells are embedded from: ``all`` modalities, or ``source``, the modality ``Cells.source`` and nothing else."""
+    own: str = ""
+    """What a model may answer itself beside its embedding: ``labels``, ``target`` or ``values``; empty if nothing."""
+    controls: tuple[str, ...] = ()
+    """Names of the trivial predictors that it scores beside ``random`` and ``oracle``."""
     summary: str = ""
     reference: str = ""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 
 import anndata as ad
 import mudata as md
@@ -58,8 +59,8 @@ def test_rows_are_complete(adata):
     assert tuple(table.columns) == _results.COLUMNS
     assert set(table["method"]) == {"good", "pca", "random", "oracle"}
     assert (table["key"] == table["method"]).all()
-    assert len(table) == 4 * (10 + 3 * 5)
-    assert set(table["status"]) == {"ok"}
+    assert len(table) == 4 * (14 + 3 * 5)
+    assert set(table.query("metric != 'scgraph'")["status"]) == {"ok"}  # batches of 50 cells say too little of types
     assert (table["n_obs"] == 150).all()
     assert len(set(table["data_id"])) == 1
     assert (table["score_s"] >= 0).all()
@@ -93,7 +94,7 @@ def test_a_second_call_adds_and_replaces(adata):
     assert set(second["method"]) == {"pca", "random", "oracle"}
     stored = ssl.get.scores(adata)
     assert set(stored["method"]) == {"good", "pca", "random", "oracle"}
-    assert len(stored) == len(first) + 25
+    assert len(stored) == len(first) + 29
     again = ssl.tl.evaluate(adata, use_rep="pca", **KEYS)
     pd.testing.assert_frame_equal(core(again), core(second))
     assert len(ssl.get.scores(adata)) == len(stored)
@@ -129,7 +130,7 @@ def test_one_bad_embedding_does_not_touch_the_others(adata):
     adata.obsm["X_bad"], adata.obsm["X_flat"] = bad, np.ones((150, 4))
     table = ssl.tl.evaluate(adata, use_rep=["bad", "good", "flat"], **KEYS)
     broken = table[table["method"] == "bad"]
-    assert len(broken) == 10 + 5
+    assert len(broken) == 14 + 5
     assert set(broken["status"]) == {"failed"}
     assert (
         broken["message"]
@@ -158,8 +159,9 @@ def test_tasks_follow_from_the_columns(adata):
 def test_without_a_matrix(adata):
     bare = ad.AnnData(obs=adata.obs.copy(), obsm={"X_good": adata.obsm["X_good"]})
     table = ssl.tl.evaluate(bare, use_rep="good", **KEYS)
-    assert set(table.query("metric == 'pcr_comparison'")["status"]) == {"not_applicable"}
-    assert set(table.query("metric != 'pcr_comparison'")["status"]) == {"ok"}
+    before = table["metric"].isin(["pcr_comparison", "scgraph"])
+    assert set(table[before]["status"]) == {"not_applicable"}
+    assert set(table[~before]["status"]) == {"ok"}
     assert table["data_id"].str.len().min() > 8
 
 
@@ -238,7 +240,7 @@ def test_torch_is_not_imported(adata, tmp_path):
     code = (
         "import sys, anndata, scssl as ssl; adata = anndata.read_h5ad(sys.argv[1]);"
         "ssl.tl.evaluate(adata, use_rep='good', batch_key='batch', label_key='cell_type');"
-        "print([m for m in ('torch', 'jax', 'scanpy', 'umap', 'numba') if m in sys.modules])"
+        "print([m for m in ('torch', 'jax', 'scanpy', 'umap', 'pynndescent') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.h5ad"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -249,3 +251,56 @@ def test_rows_of_the_paper_profile_do_not_replace_others(adata):
     paper = ssl.tl.evaluate(adata, use_rep="good", tasks="cell_typing", profile="paper", **KEYS)
     assert set(paper["config_id"]) == {"paper"}
     assert len(ssl.get.scores(adata)) == len(clean) + len(paper)
+
+
+def test_cells_without_a_label_are_left_out_of_label_scores(adata):
+    unknown = np.arange(150) % 10 == 0
+    adata.obs["named"] = pd.Categorical(np.where(unknown, "undefined", adata.obs["cell_type"].astype(str)))
+    adata.obs["holes"] = pd.Categorical(np.where(unknown, None, adata.obs["cell_type"].astype(str)))
+    keys = {"use_rep": "good", "batch_key": "batch"}
+    left_out = ssl.tl.evaluate(adata, label_key="named", unlabelled="Undefined", **keys)
+    holes = ssl.tl.evaluate(adata, label_key="holes", unlabelled=[], **keys)
+    dropped = ssl.tl.evaluate(adata[~unknown].copy(), label_key="cell_type", **keys)
+    everyone = ssl.tl.evaluate(adata, label_key="cell_type", **keys)
+    place = ["method", "task", "split", "metric"]
+    for table in (left_out, holes):
+        label_free = table["metric"].isin(["ilisi", "pcr_comparison"])
+        for part, reference in ((table[~label_free], dropped), (table[label_free], everyone)):
+            both = part.merge(reference, on=place, suffixes=("", "_expected"))
+            both = both[(both["method"] == "good") & (both["status"] == "ok")]
+            assert len(both)
+            np.testing.assert_allclose(both["value"], both["value_expected"], atol=1e-6)
+        scored = table[(table["status"] == "ok") & table["metric"].isin(["clisi", "knn_purity", "macro_f1"])]
+        assert scored["message"].str.contains("without a label are left out").all()
+    assert left_out["data_id"].iloc[0] != everyone["data_id"].iloc[0]
+
+
+def test_unlabelled_cells_are_a_type_unless_said_otherwise(adata):
+    named = np.where(np.arange(150) < 30, "nan", adata.obs["cell_type"].astype(str))
+    adata.obs["named"] = pd.Categorical(named)
+    keys = {"use_rep": "good", "batch_key": "batch", "label_key": "named", "metrics": "knn_purity"}
+    with pytest.warns(ssl.ScsslWarning, match="taken for a type like any other"):
+        ssl.tl.evaluate(adata, **keys)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ssl.tl.evaluate(adata, unlabelled="nan", **keys)
+
+
+def test_metrics_by_name(adata):
+    table = ssl.tl.evaluate(adata, use_rep="good", metrics=["accuracy", "silhouette_batch"], **KEYS)
+    assert set(table["metric"]) == {"accuracy", "silhouette_batch"}
+    assert set(table["task"]) == {"cell_typing", "batch_correction"}
+    with pytest.raises(ssl.KeyNotFoundError, match="Did you mean 'silhouette_batch'"):
+        ssl.tl.evaluate(adata, use_rep="good", metrics="silhouete_batch", **KEYS)
+    with pytest.raises(ssl.InputError, match="belongs to the task 'cell_typing'"):
+        ssl.tl.evaluate(adata, use_rep="good", tasks="batch_correction", metrics="accuracy", **KEYS)
+
+
+def test_holes_in_x_are_said_in_our_words(adata):
+    adata.X = adata.X.toarray()
+    adata.X[3, 4] = np.nan
+    table = ssl.tl.evaluate(adata, use_rep="good", tasks="batch_correction", **KEYS)
+    pcr = table.query("metric == 'pcr_comparison' and method == 'good'").iloc[0]
+    assert pcr["status"] == "not_applicable"
+    assert "1 values of X are NaN or inf" in pcr["message"]
+    assert set(table.query("metric == 'bras'")["status"]) == {"ok"}

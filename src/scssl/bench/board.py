@@ -15,7 +15,13 @@ from scssl._registry import METHODS, METRICS
 from scssl.bench import statistics
 from scssl.bench.statistics import BATCH, BIO, CONTROLS, TOTAL, TOTALS
 
-GROUP_TITLES = {TOTALS: "Totals", BIO: "Biology kept", BATCH: "Batches mixed", "typing": "Cell typing"}
+GROUP_TITLES = {
+    TOTALS: "Totals",
+    BIO: "Biology kept",
+    BATCH: "Batches mixed",
+    "beyond": "Beyond scIB",
+    "typing": "Cell typing",
+}
 _AGGREGATES = {TOTAL: "Total", BIO: "Biology", BATCH: "Mixing"}
 REASONS = {
     _results.FAILED: "failed",

@@ -160,6 +160,8 @@ class Inputs:
 
 _FROM_NEIGHBORS = frozenset({"neighbors", "local_weights", "leiden"})
 _SHARED = _FROM_NEIGHBORS | {"label_widths"}
+FROM_LABELS = frozenset({"labels", "label_widths", "leiden"})
+"""Inputs that say something of cells with a label only."""
 
 
 def measure(name: str, inputs: Inputs) -> Measured:

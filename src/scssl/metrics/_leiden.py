@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +20,21 @@ RESOLUTIONS = tuple(2 * step / 10 for step in range(1, 11))
 
 @dataclass(frozen=True)
 class Scan:
-    """The clustering with the highest NMI."""
+    """The clustering with the highest NMI, and all of them.
+
+    Parameters
+    ----------
+    nmi, ari, resolution, n_clusters
+        Of the clustering that fits the labels best.
+    partitions
+        Cluster of each cell at every resolution.
+    """
 
     nmi: float
     ari: float
     resolution: float
     n_clusters: int
+    partitions: tuple[np.ndarray, ...] = ()
 
     @property
     def note(self) -> str:
@@ -50,19 +59,20 @@ def scan(neighbors: Neighbors, labels: Groups, *, seed: int = 0) -> Scan:
 
     graph = igraph.Graph.Weighted_Adjacency(connectivities(neighbors), mode="directed")
     graph.to_undirected(mode="each")
-    found = []
+    found, partitions = [], []
     try:
         for resolution in RESOLUTIONS:
             igraph.set_random_number_generator(random.Random(clustering_seed(seed)))
             parts = graph.community_leiden(objective_function="modularity", weights="weight", resolution=resolution)
             clusters = np.asarray(parts.membership)
+            partitions.append(clusters)
             nmi = float(normalized_mutual_info_score(labels.codes, clusters))
             ari = float(adjusted_rand_score(labels.codes, clusters))
             found.append(Scan(nmi, ari, resolution, int(clusters.max()) + 1))
     finally:
         # igraph draws from one generator for the whole process and cannot say which it was; this is what it starts with
         igraph.set_random_number_generator(random)
-    return max(found, key=lambda one: one.nmi)
+    return replace(max(found, key=lambda one: one.nmi), partitions=tuple(partitions))
 
 
 def clustering_seed(seed: int) -> int:

@@ -35,15 +35,9 @@ _NOWHERE_MIXED = "no label has enough cells in two batches"
 )
 def isolated_labels(label_widths: np.ndarray, labels: Groups, batch: Groups) -> Measured:
     """Mean silhouette, from 0 to 1, of the labels that occur in the fewest batches, each label counted once."""
-    seen = np.zeros((len(labels), len(batch)), dtype=bool)
-    seen[labels.codes, batch.codes] = True
-    n_batches = seen.sum(axis=1)
-    isolated = np.flatnonzero(n_batches == n_batches.min())
+    isolated, note = fewest_batches(labels, batch)
     per_label = np.bincount(labels.codes, weights=(label_widths + 1) / 2) / labels.sizes
-    value = float(per_label[isolated].mean())
-    return Measured(
-        value, f"{len(isolated)} of {len(labels)} labels occur in {n_batches.min()} batches, no others in fewer."
-    )
+    return Measured(float(per_label[isolated].mean()), note)
 
 
 @METRICS.register(
@@ -244,6 +238,16 @@ def pcr_comparison(before: np.ndarray, embedding: np.ndarray, batch: Groups) -> 
     change = (shares["before"] - shares["after"]) / shares["before"]
     note = f"Batches explain {shares['before']:.2%} of the variance before, {shares['after']:.2%} after."
     return Measured(max(0.0, change), note)
+
+
+def fewest_batches(labels: Groups, batch: Groups) -> tuple[np.ndarray, str]:
+    """The labels that occur in the fewest batches, and a sentence on how many they are."""
+    seen = np.zeros((len(labels), len(batch)), dtype=bool)
+    seen[labels.codes, batch.codes] = True
+    n_batches = seen.sum(axis=1)
+    isolated = np.flatnonzero(n_batches == n_batches.min())
+    note = f"{len(isolated)} of {len(labels)} labels occur in {n_batches.min()} batches, no others in fewer."
+    return isolated, note
 
 
 def explained_by(x: np.ndarray, column: Groups) -> float:

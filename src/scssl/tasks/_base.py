@@ -14,7 +14,7 @@ from scssl._results import COLLAPSED, FAILED, NOT_APPLICABLE, OK, RANDOM
 from scssl.metrics import Inputs, NotApplicable, collapsed, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from scssl.tasks._cells import Cells
@@ -51,7 +51,12 @@ class Task(ABC):
 
     def lacks(self, cells: Cells) -> str:
         """What the task cannot do without and these cells do not have, in words; empty if it can be run."""
-        held = {"batch_key": cells.batch, "label_key": cells.labels}
+        held = {
+            "batch_key": cells.batch,
+            "label_key": cells.labels,
+            "target": cells.target_values,
+            "values": cells.source_values,
+        }
         return " and ".join(need for need in self.spec.needs if held.get(need) is None)
 
     def metrics(self, profile: str = "clean") -> list[str]:
@@ -78,11 +83,23 @@ class Task(ABC):
     def oracle(self, cells: Cells, *, width: int, seed: int) -> dict[str, np.ndarray]:
         """The best that is possible under its name, or nothing if the answers are not known."""
 
+    def predictors(
+        self, cells: Cells, *, seed: int = 0, profile: str = "clean", split: str = ""
+    ) -> dict[str, list[Score]]:
+        """Scores of the trivial predictors in ``spec.controls``, by name; they need no embedding."""
+        return {}
+
     @abstractmethod
     def score_finite(
         self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
     ) -> list[Score]:
         """Scores of an embedding that has the right shape and no NaN."""
+
+    def score_own(
+        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, profile: str, split: str
+    ) -> list[Score]:
+        """Scores of what a model answered itself, see ``spec.own``; most tasks ask for nothing."""
+        return []
 
     def score(
         self,
@@ -93,8 +110,9 @@ class Task(ABC):
         profile: str = "clean",
         metrics: Sequence[str] | None = None,
         split: str = "",
+        own: Mapping[str, np.ndarray] | None = None,
     ) -> list[Score]:
-        """Score an embedding.
+        """Score an embedding, and what its model answered itself.
 
         Parameters
         ----------
@@ -110,6 +128,8 @@ class Task(ABC):
             Names of metrics of this task; by default :meth:`metrics`.
         split
             Text that describes the split, if the caller knows more about it than the task (which cells were trained on).
+        own
+            Answers of the model itself, of the kind that ``spec.own`` names; their metrics have rows of their own.
 
         Returns
         -------
@@ -123,7 +143,8 @@ class Task(ABC):
         with _threads_for(len(cells)):
             found = self.score_finite(embedding, cells, seed=seed, profile=profile, metrics=names, split=split)
             flag = collapsed(embedding)
-        return [mark(score, flag) for score in found] if flag else found
+            answered = self.score_own(own, cells, seed=seed, profile=profile, split=split) if own else []
+        return [*([mark(score, flag) for score in found] if flag else found), *answered]
 
 
 def _threads_for(n: int) -> AbstractContextManager[object]:
@@ -168,7 +189,8 @@ def measured(name: str, inputs: Inputs, *, split: str = "", note: str = "") -> S
     try:
         found = measure(name, inputs)
     except NotApplicable as reason:
-        return replace(empty, status=NOT_APPLICABLE, message=str(reason), score_s=perf_counter() - start)
+        text = ". ".join(filter(None, (str(reason), note)))
+        return replace(empty, status=NOT_APPLICABLE, message=text, score_s=perf_counter() - start)
     except Exception as error:  # noqa: BLE001 - one broken metric costs one row, and the row says what broke
         text = f"{type(error).__name__}: {error}"
         return replace(empty, status=FAILED, message=text, score_s=perf_counter() - start)

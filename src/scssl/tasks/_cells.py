@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +9,11 @@ import pandas as pd
 from scssl import _keys
 from scssl.data.columns import column, is_mudata
 from scssl.data.matrix import csr, genes_of, rows
+from scssl.tasks._values import read_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import scipy.sparse as sp
 
 N_COMPONENTS = 50
@@ -34,6 +37,14 @@ class Cells:
         Representation without any integration, against which PCR is compared; shape ``(n, d)``.
     before_note
         What `before` is, for the record.
+    labelled
+        Cells whose label means something; ``None`` if all do. The others are left out wherever labels are used.
+    source, target
+        Modality that embeddings are made from, and modality that is to be predicted; empty if nothing is predicted.
+    source_values, target_values
+        Their values, CSR of shape ``(n, features)``; ``None`` unless they are needed.
+    measured
+        Cells of which the target was measured; ``None`` if it was of all.
     """
 
     names: np.ndarray
@@ -42,6 +53,12 @@ class Cells:
     query: np.ndarray | None = None
     before: np.ndarray | None = None
     before_note: str = ""
+    labelled: np.ndarray | None = None
+    source: str = ""
+    target: str = ""
+    source_values: sp.csr_matrix | None = None
+    target_values: sp.csr_matrix | None = None
+    measured: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,6 +67,20 @@ class Cells:
     def keys(self) -> np.ndarray:
         """A 64-bit number per cell name."""
         return pd.util.hash_array(np.asarray(self.names, dtype=object))
+
+    def take(self, kept: np.ndarray) -> Cells:
+        """Some of the cells, chosen by a boolean mask."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept_of: dict[str, Any] = {
+            name: value if value is None or isinstance(value, str) else value[kept] for name, value in arrays.items()
+        }
+        return Cells(**kept_of)
+
+    @property
+    def unlabelled_note(self) -> str:
+        """A sentence on the cells without a label; empty if there is none."""
+        n = 0 if self.labelled is None else int((~self.labelled).sum())
+        return f"{n} of {len(self)} cells without a label are left out." if n else ""
 
     @classmethod
     def of(
@@ -62,6 +93,9 @@ class Cells:
         modality: str | None = None,
         layer: str | None = None,
         profile: str = "clean",
+        unlabelled: Sequence[str] = (),
+        target: str | None = None,
+        values: bool = False,
     ) -> Cells:
         """Read what tasks need from an AnnData or MuData; the columns must have been checked.
 
@@ -80,6 +114,12 @@ class Cells:
             Layer that `before` is made of; ``X`` by default.
         profile
             ``"paper"``: `before` uses all genes, as scIB does, not the highly variable ones.
+        unlabelled
+            Values of the label column that mean that there is no label, in any case of letters.
+        target
+            Modality of a MuData that is to be predicted from `modality` (by default ``"rna"``, else the first other one).
+        values
+            Read the values of the source modality, which reconstruction is compared with.
         """
         part = data.mod[modality] if modality is not None else data
         text = {
@@ -88,6 +128,8 @@ class Cells:
         }
         labels, batch, split = (None if t is None else t.to_numpy(dtype=object) for t in text.values())
         before, note = (None, "") if batch is None else _before(part, layer, all_genes=profile == "paper")
+        without = {name.strip().lower() for name in unlabelled}
+        known = None if labels is None else np.array([label.strip().lower() not in without for label in labels])
         return cls(
             names=np.asarray(part.obs_names, dtype=object),
             labels=labels,
@@ -95,6 +137,8 @@ class Cells:
             query=None if split is None else split == _keys.QUERY,
             before=before,
             before_note=note,
+            labelled=None if known is None or known.all() else known,
+            **(read_values(data, part, modality, target=target, layer=layer) if values or target else {}),
         )
 
 
@@ -112,6 +156,9 @@ def _before(data: Any, layer: str | None, *, all_genes: bool) -> tuple[np.ndarra
     genes = genes_of(part, _keys.HIGHLY_VARIABLE if selected else None)
     counts = _are_counts(part, layer)
     values = _log_normalised(csr(part, layer=layer))[:, genes] if counts else csr(part, layer=layer, genes=genes)
+    n_bad = int((~np.isfinite(values.data)).sum())
+    if n_bad:
+        return None, f"{n_bad} values of {layer or 'X'} are NaN or inf, so nothing is known of the state before."
     components = principal_components(values)[order]
     what = f"{len(genes)} {'highly variable ' if selected else ''}genes{', log-normalised here' if counts else ''}"
     return components, f"Before: PCA-{components.shape[1]} of {what}."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from scssl._registry import TASKS
+from scssl._registry import METRICS, TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -29,6 +29,8 @@ def score_rows(
     seed: int = 0,
     profile: str = "clean",
     split: str = "",
+    metrics: Sequence[str] | None = None,
+    own: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
     """Score an embedding in several tasks.
 
@@ -46,6 +48,10 @@ def score_rows(
         ``"clean"`` or ``"paper"``.
     split
         Text for the split column; by default the task says what it did.
+    metrics
+        Names of metrics; by default those that each task computes unless told otherwise.
+    own
+        What the model answered itself, for a task whose ``spec.own`` asks for it.
 
     Returns
     -------
@@ -53,19 +59,43 @@ def score_rows(
     """
     found = []
     for name in tasks:
-        scores = _task(name).score(embedding, cells, seed=seed, profile=profile, split=split)
+        task = _task(name)
+        scores = task.score(
+            embedding, cells, seed=seed, profile=profile, split=split, metrics=named(name, metrics), own=own
+        )
         found += [{"task": name, **asdict(score)} for score in scores]
     return found
 
 
+def named(task: str, metrics: Sequence[str] | None) -> list[str] | None:
+    """Those of the metrics that belong to the task; ``None`` if none are named at all."""
+    return None if metrics is None else [name for name in metrics if METRICS.describe(name).task == task]
+
+
 def control_rows(
-    cells: Cells, tasks: Sequence[str], *, seed: int = 0, profile: str = "clean", split: str = ""
+    cells: Cells,
+    tasks: Sequence[str],
+    *,
+    seed: int = 0,
+    profile: str = "clean",
+    split: str = "",
+    metrics: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Score the controls of several tasks; parts of rows as :func:`score_rows` gives them, with ``method`` and ``key``."""
+    """Score the controls of several tasks; parts of rows as :func:`score_rows` gives them, with ``method`` and ``key``.
+
+    First those that are embeddings, ``random`` and ``oracle``, then the trivial predictors of the task.
+    """
     for name in tasks:
-        for control, embedding in _task(name).controls(cells, seed=seed).items():
-            for row in score_rows(embedding, cells, [name], seed=seed, profile=profile, split=split):
-                yield {**row, "method": control, "key": control}
+        task, chosen = _task(name), named(name, metrics)
+        scored = {
+            control: task.score(embedding, cells, seed=seed, profile=profile, split=split, metrics=chosen)
+            for control, embedding in task.controls(cells, seed=seed).items()
+        }
+        scored |= task.predictors(cells, seed=seed, profile=profile, split=split)
+        for control, scores in scored.items():
+            for score in scores:
+                if chosen is None or score.metric in chosen:
+                    yield {"task": name, **asdict(score), "method": control, "key": control}
 
 
 def _task(name: str) -> Task:

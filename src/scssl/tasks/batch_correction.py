@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl import _random
-from scssl._registry import TASKS
+from scssl._registry import METRICS, TASKS
 from scssl._results import ORACLE
 from scssl.metrics import Inputs
-from scssl.metrics._base import groups, one_hot
+from scssl.metrics._base import FROM_LABELS, groups
+from scssl.metrics.structure import corners
 from scssl.tasks._base import PAPER, Score, Task, measured
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from scssl.tasks._cells import Cells
 
 _JITTER, _BALL = 0.025, 8  # few dimensions: the neighbour graph of a corner holds together
+_TOTALS = ("bio", "batch")
 _OF_PAPER = {"bras": "silhouette_batch", "kbet": "kbet_scib"}
 
 
@@ -27,33 +29,50 @@ _OF_PAPER = {"bras": "silhouette_batch", "kbet": "kbet_scib"}
     title="Batch correction",
     needs=("batch_key",),
     reference="luecken2022scib",
-    summary="do cells of a type stay together and the batches mix? Ten scores of scIB on all cells",
+    summary="do cells of a type stay together and the batches mix? Ten scores of scIB and four beyond, on all cells",
 )
 class BatchCorrection(Task):
-    """The ten scores of scIB on all cells :cite:p:`luecken2022scib`.
+    """The ten scores of scIB on all cells :cite:p:`luecken2022scib`, which make the totals, and four beyond.
 
+    Cells without a label (``cells.labelled``) are left out of every score that uses labels, and kept in the others.
     Profile ``"paper"`` takes the batch silhouette and the kBET of scib-metrics in place of BRAS and our kBET.
     """
 
     def metrics(self, profile: str = "clean") -> list[str]:
-        """Five scores of biology and five of mixing."""
+        """Five scores of biology, five of mixing, four beyond; profile ``"paper"`` has the published ten."""
         names = super().metrics(profile)
-        return [_OF_PAPER.get(name, name) for name in names] if profile == PAPER else names
+        if profile != PAPER:
+            return names
+        return [_OF_PAPER.get(name, name) for name in names if METRICS.describe(name).group in _TOTALS]
 
     def oracle(self, cells: Cells, *, width: int, seed: int) -> dict[str, np.ndarray]:
-        """One corner per label, and around it a small ball of cells that knows nothing of batches."""
+        """One corner per label, and around it a small ball of cells that knows nothing of batches.
+
+        Corners are as far apart as the labels are inside single batches, but never close.
+        """
         if cells.labels is None:
             return {}
         column = groups(cells.labels)
-        corners = one_hot(column.codes, max(width - _BALL, len(column)))
+        place = corners(cells.before, column, None if cells.batch is None else groups(cells.batch))
+        place = np.pad(place, [(0, 0), (0, max(width - _BALL - len(column), 0))])
         ball = _JITTER * _random.noise(cells.keys, _BALL, _random.derive(seed, "oracle"))
-        return {ORACLE: np.hstack([corners, ball]).astype(np.float32)}
+        return {ORACLE: np.hstack([place[column.codes], ball]).astype(np.float32)}
 
     def score_finite(
         self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
     ) -> list[Score]:
-        """All cells at once; neighbours and distances are shared by the metrics."""
-        given = {"embedding": embedding, "labels": cells.labels, "batch": cells.batch, "before": cells.before}
-        inputs = Inputs(given, seed=seed)
-        notes = {"pcr_comparison": cells.before_note}
-        return [measured(name, inputs, split=split, note=notes.get(name, "")) for name in metrics]
+        """All cells at once, those with a label for what needs one; neighbours and distances are shared."""
+        every = labelled = _inputs(embedding, cells, seed)
+        if cells.labelled is not None:
+            labelled = _inputs(embedding[cells.labelled], cells.take(cells.labelled), seed)
+        found = []
+        for name in metrics:
+            of_labels = bool(FROM_LABELS.intersection(METRICS.describe(name).needs))
+            note = cells.before_note if name == "pcr_comparison" else cells.unlabelled_note if of_labels else ""
+            found.append(measured(name, labelled if of_labels else every, split=split, note=note))
+        return found
+
+
+def _inputs(embedding: np.ndarray, cells: Cells, seed: int) -> Inputs:
+    given = {"embedding": embedding, "labels": cells.labels, "batch": cells.batch, "before": cells.before}
+    return Inputs(given, seed=seed)

@@ -58,6 +58,9 @@ class CellTyping(Task):
         self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
     ) -> list[Score]:
         """Every split on its own."""
+        left_out = cells.unlabelled_note
+        if cells.labelled is not None:
+            embedding, cells = embedding[cells.labelled], cells.take(cells.labelled)
         if cells.labels is None:
             return [blank(name, NOT_APPLICABLE, "needs 'labels', which was not given", split) for name in metrics]
         found = []
@@ -67,6 +70,7 @@ class CellTyping(Task):
                 found += [blank(name, NOT_APPLICABLE, reason, text) for name in metrics]
                 continue
             inputs, note = _predicted(embedding, cells.labels, query, seed=seed, profile=profile)
+            note = " ".join(filter(None, (note, left_out)))
             found += [measured(name, inputs, split=text, note=note if name == "macro_f1" else "") for name in metrics]
         return found
 

@@ -9,7 +9,7 @@ import numpy as np
 import scssl
 from scssl import _keys, _results, _settings
 from scssl._files import fingerprint
-from scssl._registry import TASKS, listed, nearest
+from scssl._registry import METRICS, TASKS, listed, nearest
 from scssl._validate import ERROR, Problem, columns, enforce
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 PROFILES = ("clean", "paper")
+_ABOUT_UNLABELLED = ("label_missing_values", "unlabelled_cells")
+_NO_VALUE = "nan"  # what a missing value reads as
 
 
 def evaluate(
@@ -36,6 +38,9 @@ def evaluate(
     label_key: str | None = None,
     split_key: str | None = None,
     modality: str | None = None,
+    target: str | None = None,
+    metrics: str | Sequence[str] | None = None,
+    unlabelled: str | Sequence[str] | None = None,
     seed: int = 0,
     profile: str = "clean",
 ) -> pd.DataFrame:
@@ -60,6 +65,14 @@ def evaluate(
         ``cell_typing`` holds out every batch in turn.
     modality
         Score embeddings that lie in a modality of a MuData.
+    target
+        Modality of a MuData that ``modality_prediction`` predicts from the embedding, which must have been made without
+        it: from `modality`, or if that is not given, from ``"rna"``.
+    metrics
+        Names of metrics, see :func:`scssl.tl.metrics`; by default those marked ``default``.
+    unlabelled
+        Values of `label_key` that mean that a cell has no label, e.g. ``["undefined", "nan"]``. These cells, and those
+        without a value, are left out of scores that use labels; the message of the row counts them.
     seed
         Seed of the clustering and of the random control.
     profile
@@ -94,18 +107,32 @@ def evaluate(
     """
     names = [use_rep] if isinstance(use_rep, str) else list(use_rep)
     keys = {"batch_key": batch_key, "label_key": label_key, "split_key": split_key}
-    enforce(_problems(data, names, keys, modality=modality, seed=seed, profile=profile))
+    without = _without(unlabelled)
+    enforce(_problems(data, names, keys, modality=modality, seed=seed, profile=profile, unlabelled=without))
+    enforce(_target(data, target, modality))
     holder = data if modality is None else data.mod[modality]
-    cells = Cells.of(data, **keys, modality=modality, profile=profile)
-    chosen = _chosen(tasks, cells)
+    wanted, chosen_metrics = _asked(tasks, metrics)
+    cells = Cells.of(
+        data,
+        batch_key=batch_key,
+        label_key=label_key,
+        split_key=split_key,
+        modality=modality,
+        profile=profile,
+        unlabelled=without or (),
+        target=target,
+        values="values" in {need for name in wanted or () for need in TASKS.describe(name).needs},
+    )
+    chosen = _chosen(wanted, cells)
+    how: dict[str, Any] = {"seed": seed, "profile": profile, "metrics": chosen_metrics}
     rows = []
     for slot in (_slot(holder, name) for name in names):
         about = _about(data, _keys.bare(slot))
         embedding = _dense(holder.obsm[slot])
-        rows += [{**about, **row} for row in score_rows(embedding, cells, chosen, seed=seed, profile=profile)]
-    rows += control_rows(cells, chosen, seed=seed, profile=profile)
+        rows += [{**about, **row} for row in score_rows(embedding, cells, chosen, **how)]
+    rows += control_rows(cells, chosen, **how)
     common = {
-        "data_id": _identity(data, holder, keys),
+        "data_id": _identity(data, holder, keys, without),
         "n_obs": len(cells),
         "seed": seed,
         "peak_mb": _results.peak_mb(),
@@ -122,7 +149,14 @@ def evaluate(
 
 
 def _problems(
-    data: Any, names: list[str], keys: dict[str, str | None], *, modality: str | None, seed: Any, profile: str
+    data: Any,
+    names: list[str],
+    keys: dict[str, str | None],
+    *,
+    modality: str | None,
+    seed: Any,
+    profile: str,
+    unlabelled: list[str] | None = None,
 ) -> Iterator[Problem]:
     """All that can be wrong with a call, before anything is computed."""
     if not (hasattr(data, "obs") and hasattr(data, "obsm")):
@@ -143,7 +177,9 @@ def _problems(
     if keys["batch_key"] is not None:
         yield from columns.batch(data, keys["batch_key"])
     if keys["label_key"] is not None:
-        yield from columns.label(data, keys["label_key"], keys["batch_key"])
+        found = columns.label(data, keys["label_key"], keys["batch_key"])
+        told = () if unlabelled is None else _ABOUT_UNLABELLED
+        yield from (problem for problem in found if problem.code not in told)
     if keys["split_key"] is not None:
         yield from _split(data, keys["split_key"])
 
@@ -178,9 +214,45 @@ def _split(data: Any, split_key: Any) -> Iterator[Problem]:
         yield Problem("split_one_sided", "split_key", message, fix)
 
 
-def _chosen(tasks: str | Sequence[str] | None, cells: Cells) -> list[str]:
+def _without(unlabelled: str | Sequence[str] | None) -> list[str] | None:
+    """Values that mean no label; with any of them a missing value means it too."""
+    if unlabelled is None:
+        return None
+    return [_NO_VALUE, *([unlabelled] if isinstance(unlabelled, str) else map(str, unlabelled))]
+
+
+def _target(data: Any, target: Any, modality: str | None) -> Iterator[Problem]:
+    """The modality to be predicted: there, and not the one that predicts."""
+    if target is None:
+        return
+    known = [name for name in getattr(data, "mod", {}) if name != modality]
+    if target not in known or (modality is None and len(known) < 2):
+        message = f"target={target!r} cannot be predicted; the other modalities of the object are {listed(known)}."
+        yield Problem("unknown_target", "target", message, nearest(target, known), missing=True)
+
+
+def _asked(
+    tasks: str | Sequence[str] | None, metrics: str | Sequence[str] | None
+) -> tuple[list[str] | None, list[str] | None]:
+    """Names of tasks and metrics as lists; metrics alone say which tasks are meant."""
+    named = None if metrics is None else [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
+    wanted = None if tasks is None else [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
+    if named is None:
+        return wanted, None
+    homes = [METRICS.describe(name).task for name in named]
+    if wanted is None:
+        return list(dict.fromkeys(homes)), named
+    enforce(
+        Problem("metric_of_other_task", "metrics", f"Metric {name!r} belongs to the task {home!r}, not to {wanted}.")
+        for name, home in zip(named, homes, strict=True)
+        if home not in wanted
+    )
+    return wanted, named
+
+
+def _chosen(tasks: list[str] | None, cells: Cells) -> list[str]:
     """The tasks to score: those asked for, or those that have what they need."""
-    chosen = list(TASKS) if tasks is None else [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
+    chosen = list(TASKS) if tasks is None else tasks
     lacking = {name: TASKS.get(name)().lacks(cells) for name in chosen}
     usable = applicable(cells)
     if tasks is None and usable:
@@ -218,8 +290,10 @@ def _about(data: Any, key: str) -> dict[str, Any]:
     }
 
 
-def _identity(data: Any, holder: Any, keys: dict[str, str | None]) -> str:
+def _identity(data: Any, holder: Any, keys: dict[str, str | None], unlabelled: list[str] | None) -> str:
     """Hash of the scored cells; of their names and columns alone where there is no matrix."""
+    if unlabelled is not None:  # other cells count: not the same numbers
+        return fingerprint([_identity(data, holder, keys, None), sorted(unlabelled)])
     used = [key for key in keys.values() if key is not None]
     parts = data.mod.values() if is_mudata(data) else [data]
     if all(part.X is not None for part in parts):

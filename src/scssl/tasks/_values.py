@@ -1,0 +1,78 @@
+"""Values that are predicted or reconstructed: of the modality that is embedded, and of the one that is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from scssl import _keys
+from scssl._errors import InputError
+from scssl.data.columns import is_mudata
+from scssl.data.matrix import csr, genes_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_FEATURES = 5000
+
+
+def source_of(data: Any, modality: str | None, target: str | None) -> str:
+    """The modality that embeddings are made from: the one asked for, else ``"rna"``, else the first that is no target."""
+    if modality is not None or not is_mudata(data):
+        return modality or _keys.DEFAULT_MODALITY
+    others = [name for name in data.mod if name != target]
+    return _keys.DEFAULT_MODALITY if _keys.DEFAULT_MODALITY in others else others[0]
+
+
+def read_values(data: Any, part: Any, modality: str | None, *, target: str | None, layer: str | None) -> dict[str, Any]:
+    """Fields of :class:`~scssl.tasks.Cells` that hold values, for the cells of `part`.
+
+    Of the source the marked genes are read, of a target all features, but not more than the 5,000 that most cells have:
+    the predicted values of the scored cells are dense.
+    """
+    source = source_of(data, modality, target)
+    found: dict[str, Any] = {"source": source}
+    for name, field in ((source, "source_values"), (target, "target_values")):
+        holder = data if name is None or not is_mudata(data) else data.mod[name]
+        if name is None or holder.X is None:
+            continue
+        marked = field == "source_values" and _keys.HIGHLY_VARIABLE in holder.var
+        matrix = csr(holder, layer=layer if field == "source_values" else None)
+        _refuse_holes(matrix, name)
+        matrix = matrix[:, _common(matrix, genes_of(holder, _keys.HIGHLY_VARIABLE if marked else None))]
+        found[field], measured = _placed(matrix, holder.obs_names, part.obs_names)
+        if field == "target_values":
+            found |= {"target": name, "measured": None if measured.all() else measured}
+    return found
+
+
+def _refuse_holes(matrix: sp.csr_matrix, modality: str) -> None:
+    n_bad = int((~np.isfinite(matrix.data)).sum())
+    if n_bad:
+        msg = f"{n_bad} of {matrix.nnz} values of {modality!r} that are not zero are NaN or inf."
+        raise InputError(msg, code="values_not_finite", parameter="data", fix="Look at them with ssl.pp.check(data).")
+
+
+def _common(matrix: sp.csr_matrix, features: np.ndarray) -> np.ndarray:
+    """At most 5,000 of the features, those that most cells have, in their order."""
+    if len(features) <= MAX_FEATURES:
+        return features
+    cells = np.bincount(matrix.indices, minlength=matrix.shape[1])[features]
+    return features[np.sort(np.argsort(-cells, kind="stable")[:MAX_FEATURES])]
+
+
+def _placed(matrix: sp.csr_matrix, own: pd.Index, names: pd.Index) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Rows in the order of `names`, and which of them there are; the others are empty."""
+    position = own.get_indexer(names)
+    measured = position >= 0
+    if measured.all():
+        return (
+            matrix if (position == np.arange(len(own))).all() and len(own) == len(names) else matrix[position]
+        ), measured
+    select = sp.csr_matrix(
+        (np.ones(int(measured.sum()), dtype=matrix.dtype), (np.flatnonzero(measured), position[measured])),
+        shape=(len(names), len(own)),
+    )
+    return sp.csr_matrix(select @ matrix), measured
