@@ -86,11 +86,20 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("use_rep", nargs="+", help="obsm keys")
     evaluate.add_argument("--out", type=Path, help="CSV file to write")
 
-    benchmark = _command(commands, _benchmark, "train and score methods on the cells of a file")
-    _data(benchmark)
+    benchmark = _command(
+        commands, _benchmark, "train and score methods on the cells of a file; or plan it for a cluster"
+    )
+    _data(benchmark, optional=True)
     benchmark.add_argument("--methods", nargs="+", default=list(DEMO_METHODS))
+    benchmark.add_argument("--tasks", nargs="+", help="names of tasks; by default all whose columns are given")
     benchmark.add_argument("--seeds", type=int, default=1)
-    benchmark.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    benchmark.add_argument("--out", type=Path, help="CSV file to write")
+    benchmark.add_argument("--cache-dir", type=Path, help="folder that keeps every result as soon as it is there")
+    benchmark.add_argument("--n-jobs", type=int, help="processes")
+    benchmark.add_argument("--timeout", type=float, help="seconds for one model and its scores")
+    benchmark.add_argument("--plan", type=Path, help="JSON file: written if there is a data file, else followed")
+    benchmark.add_argument("--cell", help="do one cell of the plan: its position or identifier")
+    benchmark.add_argument("--collect", action="store_true", help="compute nothing, write the table of what is done")
 
     report = _command(commands, _report, "one HTML page out of a CSV of scores, or an h5ad file that holds scores")
     report.add_argument("scores", type=Path)
@@ -109,8 +118,10 @@ def _command(commands: Any, function: Any, text: str) -> argparse.ArgumentParser
     return parser
 
 
-def _data(parser: argparse.ArgumentParser, keys: Sequence[str] = ("batch_key", "label_key")) -> None:
-    parser.add_argument("data", type=Path, help="h5ad file")
+def _data(
+    parser: argparse.ArgumentParser, keys: Sequence[str] = ("batch_key", "label_key"), *, optional: bool = False
+) -> None:
+    parser.add_argument("data", type=Path, help="h5ad file", nargs="?" if optional else None)
     parser.add_argument("--layer", help="layer to read instead of X")
     for key in keys:
         parser.add_argument(f"--{key.replace('_', '-')}", help=f"obs column with the {key.removesuffix('_key')}")
@@ -258,22 +269,36 @@ def _evaluate(
 
 
 def _benchmark(
-    data: Path,
     *,
-    methods: list[str],
-    seeds: int,
-    layer: str | None,
-    batch_key: str | None,
-    label_key: str | None,
-    out: Path,
+    data: Path | None,
+    plan: Path | None,
+    cell: str | None,
+    collect: bool,
+    out: Path | None,
+    n_jobs: int | None,
+    timeout: float | None,
+    cache_dir: Path | None,
+    **options: Any,
 ) -> None:
     import scssl as ssl
+    from scssl.bench import cluster
 
-    table = ssl.tl.benchmark(
-        _read(data), methods=methods, seeds=seeds, layer=layer, batch_key=batch_key, label_key=label_key
-    )
-    _say(_summary(table))
-    _write_scores(table, out)
+    how: dict[str, Any] = {"n_jobs": n_jobs, "timeout": timeout}
+    if data is not None and plan is not None:
+        made = cluster.write(plan, _read(data), data=data, cache_dir=cache_dir, **options)
+        _say(f"wrote {plan}: {len(made.table())} cells of {len(made.jobs)} embeddings, 0 to {len(made.table()) - 1}")
+        return
+    if plan is not None:
+        table = cluster.follow(plan, _read, cell=cell, collect=collect, **how)
+    elif data is not None and out is not None:
+        table = ssl.tl.benchmark(_read(data), cache_dir=cache_dir, name=data.stem, **how, **options)
+    else:
+        msg = "There is nothing to do: no file of data and of results (--out), and no plan (--plan)."
+        fix = "For example: scssl benchmark data.h5ad --batch-key batch --label-key cell_type --out scores.csv"
+        raise InputError(msg, code="nothing_to_do", parameter="data", fix=fix)
+    _say(_summary(table) if cell is None else cluster.outcome(table))
+    if out is not None:
+        _write_scores(table, out)
 
 
 def _report(scores: Path, out: Path) -> None:

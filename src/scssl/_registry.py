@@ -190,6 +190,17 @@ class Registry(Generic[S]):
             self._objects[name] = getattr(importlib.import_module(entry.module), entry.attribute)
         return self._objects[name]
 
+    def added(self) -> dict[str, Any]:
+        """Objects that were registered in this process and that another process would not find by name."""
+        return {name: self._objects[name] for name in self._added}
+
+    def adopt(self, things: dict[str, Any]) -> None:
+        """Take over what :meth:`added` gave in another process."""
+        for name, thing in things.items():
+            if name not in self:
+                self._objects[name] = thing
+                self._added[name] = Entry(thing.spec, thing.__module__, thing.__qualname__, origin=thing.__module__)
+
     def table(self, pattern: str = "*") -> pd.DataFrame:
         """All descriptions as a frame indexed by name."""
         import pandas as pd

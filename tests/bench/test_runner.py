@@ -7,6 +7,7 @@ import pytest
 
 import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError, ScsslWarning
+from scssl.bench import job, lines
 from scssl.bench import plan as plans
 from scssl.methods.simclr import SimCLR
 
@@ -28,9 +29,10 @@ def compare(adata, methods, **options):
 def test_the_plan_lists_every_cell(cells):
     plan = plans.plan(cells, methods=["pca", "simclr"], tasks=None, seeds=2, batch_key="batch", label_key="cell_type")
     table = plan.table()
-    assert len(plan.jobs) == 2 * 2 * (1 + 3)
-    assert len(table) == len(set(table["cell_id"])) == 16
-    assert table.groupby("task").size().to_dict() == {"batch_correction": 4, "cell_typing": 12}
+    assert len(plan.jobs) == (1 + 2 * 2) * (1 + 3)
+    assert len(table) == len(set(table["cell_id"])) == 20
+    assert table.groupby("task").size().to_dict() == {"batch_correction": 5, "cell_typing": 15}
+    assert table["key"].value_counts().to_dict() == {"controls": 4, "pca": 8, "simclr": 8}
     again = plans.plan(cells, methods=["pca", "simclr"], tasks=None, seeds=2, batch_key="batch", label_key="cell_type")
     assert again.table().equals(table)
 
@@ -78,17 +80,16 @@ def test_a_failing_method_is_rows_with_the_reason(cells, monkeypatch):
 
 def test_models_for_held_out_cells_never_see_them(cells):
     """Held-out cells replaced by noise: same genes, same weights, same embedding of the reference."""
-    from scssl.bench import runner
-    from scssl.methods._fit import Request
-
     query = (cells.obs["batch"] == "batch1").to_numpy()
     spoiled = cells.copy()
     values = spoiled.X.toarray()
     values[query] = np.random.default_rng(0).random(values[query].shape)
     spoiled.X = values
     spoiled.obs["cell_type"] = np.where(query, "spoiled", spoiled.obs["cell_type"].astype(str))
-    job = plans.Job(plans.Entry("quick", "simclr", {"max_epochs": 1}), 0, plans.Split("x", query), ("cell_typing",))
-    clean, dirty = (runner._trained(job, data, Request(method="", batch_key="batch"))[0] for data in (cells, spoiled))
+    entry, split = lines.Entry("quick", "simclr", {"max_epochs": 1}), lines.Split("x", "batch", "batch1")
+    one = plans.Job("", entry, 0, split, {"cell_typing": ""})
+    setting = plans.Setting(batch_key="batch")
+    clean, dirty = (job._trained(one, entry, data, setting)[0] for data in (cells, spoiled))
     assert clean.features["rna"].tolist() == dirty.features["rna"].tolist()
     np.testing.assert_array_equal(clean.embed(cells[~query].copy()), dirty.embed(cells[~query].copy()))
 
@@ -154,16 +155,16 @@ def test_a_line_that_failed_and_was_mended_is_mended(cells, monkeypatch):
 
 
 def test_genes_are_chosen_without_the_held_out_cells(cells, monkeypatch):
-    from scssl.bench import runner
+    from scssl.methods import _fit
 
     seen = []
-    original = runner.fit
+    original = _fit.fit
 
     def spying(data, request):
         seen.append((data.n_obs, data.var["highly_variable"].to_numpy().copy()))
         return original(data, request)
 
-    monkeypatch.setattr(runner, "fit", spying)
+    monkeypatch.setattr(_fit, "fit", spying)
     compare(cells.copy(), ["pca"])
     whole = next(mask for n, mask in seen if n == cells.n_obs)
     parts = [mask for n, mask in seen if n < cells.n_obs]

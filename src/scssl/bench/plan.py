@@ -2,209 +2,264 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from scssl import _files, _keys
 from scssl._errors import InputError
-from scssl._registry import METHODS, TASKS, listed
+from scssl._registry import METHODS, TASKS
 from scssl._validate import enforce
 from scssl._validate.columns import batch as check_batch
 from scssl._validate.columns import label as check_label
-from scssl.data.columns import column
-from scssl.methods._fit import Request
+from scssl.bench import identity
+from scssl.bench.lines import EACH, Split, entries, given, seed_list, splits
+from scssl.data.identity import data_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-EACH = "each"
-_REQUEST_FIELDS = frozenset({"preset", "within_batch", "layer", "modalities", "mask_by", "precision", "devices"})
+    from scssl.bench.lines import Entry
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of the table: a method with its configuration, under a name.
-
-    Parameters
-    ----------
-    key
-        Name of the line.
-    method
-        Name of the method.
-    options
-        ``preset``, ``within_batch``, ``precision`` and fields of the configuration.
-    """
-
-    key: str
-    method: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def request(self, base: Request, *, seed: int) -> Request:
-        """What to train: what all lines share, with the options of this one."""
-        named = {k: v for k, v in self.options.items() if k in _REQUEST_FIELDS}
-        config = {k: v for k, v in self.options.items() if k not in _REQUEST_FIELDS}
-        return replace(base, **named, method=self.method, seed=seed, config=config)
-
-    def check(self) -> None:
-        """Refuse a configuration that the method does not have, before anything is trained."""
-        request = self.request(Request(method=self.method), seed=0)
-        METHODS.get(self.method).configure(request.preset, **request.config)
+FORMAT = 1
+CONTROLS = "controls"
 
 
 @dataclass(frozen=True)
-class Split:
-    """Cells that are kept from training: none if `query` is ``None``."""
+class Setting:
+    """What all cells of a plan share."""
 
-    name: str = ""
-    query: np.ndarray | None = field(default=None, compare=False)
+    data: str = "data"
+    """Name of the data in the table."""
+    data_id: str = ""
+    content: str = ""
+    """Hash of the data and of all that is chosen from them, see :func:`scssl.bench.identity.content`."""
+    n_obs: int = 0
+    layer: str | None = None
+    batch_key: str | None = None
+    label_key: str | None = None
+    accelerator: str = "auto"
+    path: str = ""
+    """File of the data, for those who have nothing but the plan."""
+    cache_dir: str = ""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One model to be trained and the tasks its embedding is scored on."""
+    """One embedding to be made, and the tasks it is scored on.
 
-    entry: Entry
+    Parameters
+    ----------
+    model_id
+        Hash of all that decides the embedding: data, held-out cells, method, configuration with its defaults, seed,
+        code and libraries.
+    entry
+        The line of the table; ``None`` for the controls.
+    seed, split
+        Repeat, and the cells that are kept from training.
+    cells
+        For each task the identifier of its cell: hash of the model, the task and the code that scores it.
+    """
+
+    model_id: str
+    entry: Entry | None
     seed: int
     split: Split
-    tasks: tuple[str, ...]
+    cells: dict[str, str]
 
-    def cell_id(self, task: str, data_id: str) -> str:
-        """Identifier of one cell of the plan: data, method, configuration, seed, split and task."""
-        e = self.entry
-        return _files.fingerprint([data_id, e.key, e.method, e.options, self.seed, self.split.name, task])
+    @property
+    def key(self) -> str:
+        """Name of the line."""
+        return CONTROLS if self.entry is None else self.entry.key
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return CONTROLS if self.entry is None else self.entry.method
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a benchmark, and the identity of the data they are for."""
+    """All jobs of a benchmark, and what they share."""
 
     jobs: tuple[Job, ...]
-    data_id: str = ""
+    setting: Setting = field(default_factory=Setting)
 
     def table(self) -> pd.DataFrame:
-        """One row a cell of the plan."""
+        """One row a cell of the plan, in the order in which they are done."""
+        columns = ["cell_id", "model_id", "key", "method", "seed", "task", "split"]
         rows = [
-            {
-                "cell_id": job.cell_id(task, self.data_id),
-                "key": job.entry.key,
-                "method": job.entry.method,
-                "seed": job.seed,
-                "task": task,
-                "split": job.split.name,
-            }
+            (cell_id, job.model_id, job.key, job.method, job.seed, task, job.split.name)
             for job in self.jobs
-            for task in job.tasks
+            for task, cell_id in job.cells.items()
         ]
-        return pd.DataFrame(rows, columns=["cell_id", "key", "method", "seed", "task", "split"])
+        return pd.DataFrame(rows, columns=columns)
 
+    def cell(self, which: str) -> Job:
+        """The job of a single cell, by its position in :meth:`table` or (the beginning of) its identifier.
 
-def entries(methods: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> list[Entry]:
-    """Lines of the table: names of methods, or ``{"line": {"method": ..., "temperature": ...}}``.
+        Raises
+        ------
+        InputError
+            If there is no such cell, or several begin like that.
+        """
+        cells = [(job, task, cell_id) for job in self.jobs for task, cell_id in job.cells.items()]
+        chosen = cells[int(which) : int(which) + 1] if which.isdecimal() and len(which) < len(str(10**8)) else []
+        chosen = chosen or [c for c in cells if which and c[2].startswith(which)]
+        if len(chosen) != 1:
+            msg = f"cell={which!r} fits {len(chosen)} of the {len(cells)} cells of the plan."
+            fix = f"Pass a position from 0 to {len(cells) - 1}, or an identifier."
+            raise InputError(msg, code="unknown_cell", parameter="cell", fix=fix)
+        job, task, cell_id = chosen[0]
+        return replace(job, cells={task: cell_id})
 
-    Raises
-    ------
-    InputError
-        If there is none, or a name occurs twice.
-    KeyNotFoundError
-        If a method does not exist.
-    """
-    if isinstance(methods, str):
-        methods = [methods]
-    made: list[Entry] = []
-    lines = list(methods.items()) if isinstance(methods, Mapping) else [(name, {}) for name in methods]
-    for key, options in lines:
-        if not isinstance(options, Mapping):
-            msg = f"methods[{key!r}]={options!r} is of type {type(options).__name__}, expected a dictionary of options."
-            fix = f'For example methods={{{key!r}: {{"method": "simclr"}}}}.'
-            raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
-        made.append(
-            Entry(str(key), str(options.get("method", key)), {k: v for k, v in options.items() if k != "method"})
-        )
-    twice = sorted({e.key for e in made if sum(e.key == other.key for other in made) > 1})
-    if not made or twice:
-        msg = f"methods={methods!r} names {listed(twice)} more than once." if twice else "methods is empty."
-        fix = 'Give each line a name: methods={"simclr cold": {"method": "simclr", "temperature": 0.1}}.'
-        raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
-    for entry in made:
-        entry.check()
-    return made
+    def to_json(self) -> str:
+        """The plan as text, for a job on a cluster; :meth:`from_json` gives it back."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
 
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read a plan that :meth:`to_json` wrote.
 
-def seed_list(seeds: int | Sequence[int]) -> list[int]:
-    """``3`` means seeds 0, 1 and 2."""
-    chosen = (
-        list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else list(np.atleast_1d(seeds))
-    )
-    if not chosen or len(set(chosen)) < len(chosen) or not all(isinstance(s, int | np.integer) for s in chosen):
-        msg = f"seeds={seeds!r} is not a number of seeds or a list of different seeds."
-        raise InputError(msg, code="bad_seeds", parameter="seeds", fix="Pass seeds=3 or seeds=[0, 1, 2].")
-    return [int(s) for s in chosen]
+        Raises
+        ------
+        InputError
+            If it is none, or was written by another version of scssl.
+        """
+        from scssl.bench.lines import Entry
 
+        try:
+            held = json.loads(text)
+            if held["format"] != FORMAT:
+                msg = f"format {held['format']}, not {FORMAT}"
+                raise ValueError(msg)
+            jobs = tuple(
+                Job(**{**job, "split": Split(**job["split"]), "entry": job["entry"] and Entry(**job["entry"])})
+                for job in held["jobs"]
+            )
+            return cls(jobs, Setting(**held["setting"]))
+        except (ValueError, TypeError, KeyError) as error:
+            msg = f"This is not a plan that this version of scssl can read: {type(error).__name__} {error}."
+            fix = "Write it again with: scssl benchmark data.h5ad --plan plan.json"
+            raise InputError(msg, code="bad_plan", parameter="plan", fix=fix) from error
 
-def splits(data: Any, *, batch_key: str | None, split_key: str | None, held_out: str | Sequence[str]) -> list[Split]:
-    """Which cells are kept from training in turn.
+    def verify(self, data: Any) -> None:
+        """Make sure that the identifiers of the plan are those of these data and of the installed code.
 
-    Raises
-    ------
-    InputError
-        If a batch that is to be held out does not exist, or a split has no reference or no query.
-    """
-    if split_key is not None:
-        values = column(data, split_key, parameter="split_key").astype(str).to_numpy()
-        query = values == _keys.QUERY
-        if not query.any() or query.all():
-            msg = f"split_key={split_key!r} marks {int(query.sum())} of {len(query)} cells as {_keys.QUERY!r}."
-            fix = "Make it with ssl.pp.split(adata, by='batch', held_out=...)."
-            raise InputError(msg, code="bad_split", parameter="split_key", fix=fix)
-        return [Split(f"{split_key}={_keys.QUERY}", query)]
-    if batch_key is None:
-        return []
-    values = column(data, batch_key, parameter="batch_key").astype(str).to_numpy()
-    known = sorted(set(values))
-    wanted = known if isinstance(held_out, str) and held_out == EACH else [str(b) for b in np.atleast_1d(held_out)]
-    for name in wanted:
-        if name not in known:
-            msg = f"held_out names {name!r}, {batch_key!r} has {listed(known)}."
-            raise InputError(msg, code="unknown_batch", parameter="held_out")
-    return [Split(f"held-out {batch_key}={name}", values == name) for name in wanted] if len(known) > 1 else []
+        Raises
+        ------
+        InputError
+            If the data, the code of a method or task, or a library is another one than when the plan was made.
+        """
+        s = self.setting
+        found = data_id(data, layer=s.layer, columns=(s.batch_key, s.label_key))
+        if found != s.data_id:
+            msg = f"The plan is for the data {s.data_id}, these are {found}."
+            raise InputError(msg, code="other_data", parameter="plan", fix="Make a plan for these data.")
+        setting = replace(s, content=identity.content(data, layer=s.layer, identity=found))
+        for job in self.jobs:
+            split = Split.of(data, job.split.name, job.split.column, job.split.value) if job.split.column else Split()
+            again = _job(job.entry, job.seed, split, tuple(job.cells), setting)
+            if again != job:
+                msg = (
+                    f"The plan was made with another version of scssl, of its libraries, or of {job.method!r} or its "
+                    f"tasks ({', '.join(job.cells)}), or with other genes marked: their results would not go together."
+                )
+                raise InputError(msg, code="other_code", parameter="plan", fix="Make the plan again, where it is run.")
 
 
 def plan(
     data: Any,
     *,
-    methods: Sequence[str] | Mapping[str, Mapping[str, Any]],
-    tasks: Sequence[str] | None,
+    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]],
+    tasks: str | Sequence[str] | None,
     seeds: int | Sequence[int],
     batch_key: str | None,
     label_key: str | None,
     split_key: str | None = None,
     held_out: str | Sequence[str] = EACH,
+    embeddings: Sequence[str] = (),
+    layer: str | None = None,
+    accelerator: str = "auto",
+    name: str = "",
+    path: str = "",
+    cache_dir: str = "",
 ) -> Plan:
-    """List every model to be trained: one on all cells, and one for each split that a task holds out."""
+    """List every embedding to be made: one of all cells, and one for each split that a task holds out; and the controls."""
     if batch_key is not None:
         enforce(check_batch(data, batch_key))
     if label_key is not None:
         enforce(check_label(data, label_key, batch_key))
-    given = {"batch_key": batch_key, "label_key": label_key}
-    known = TASKS.names() if tasks is None else list(tasks)
+    chosen = [*entries(methods, optional=bool(len(embeddings))), *given(data, embeddings)]
+    _named_once(chosen)
+    repeats = seed_list(seeds)
+    found = splits(data, batch_key=batch_key, split_key=split_key, held_out=held_out)
+    whole, kept_out = _tasks(tasks, {"batch_key": batch_key, "label_key": label_key}, found)
+    found_id = data_id(data, layer=layer, columns=(batch_key, label_key))
+    setting = Setting(
+        data=name or "data",
+        data_id=found_id,
+        content=identity.content(data, layer=layer, identity=found_id),
+        n_obs=int(data.n_obs),
+        layer=layer,
+        batch_key=batch_key,
+        label_key=label_key,
+        accelerator=accelerator,
+        path=path,
+        cache_dir=cache_dir,
+    )
+    places = [(Split(), whole)] * bool(whole) + [(split, kept_out) for split in found if kept_out]
+    jobs = [_job(None, min(repeats), split, names, setting) for split, names in places]
+    for entry in chosen:
+        entry.check(batch_key)
+        for seed in repeats[:1] if entry.given else repeats:
+            jobs += [_job(entry, seed, split, names, setting) for split, names in places]
+    return Plan(tuple(jobs), setting)
+
+
+def _named_once(chosen: Sequence[Entry]) -> None:
+    keys = [entry.key for entry in chosen]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        msg = f"The table would have {', '.join(map(repr, twice))} more than once."
+        fix = 'Give each line a name: methods={"simclr cold": {"method": "simclr", "temperature": 0.1}}.'
+        raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
+
+
+def _tasks(
+    tasks: str | Sequence[str] | None, columns: Mapping[str, str | None], found: Sequence[Split]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tasks that are asked of all cells, and those that hold some out."""
+    known = TASKS.names() if tasks is None else [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
     specs = [TASKS.describe(name) for name in known]
-    lacking = {spec.name: [n for n in spec.needs if given.get(n) is None] for spec in specs}
+    lacking = {spec.name: [n for n in spec.needs if columns.get(n) is None] for spec in specs}
     usable = [spec for spec in specs if not lacking[spec.name]]
     if not usable or (tasks is not None and len(usable) < len(specs)):
         needs = "; ".join(f"{name} needs {', '.join(n)}" for name, n in lacking.items() if n)
         msg = f"These tasks cannot be scored: {needs}."
         raise InputError(msg, code="missing_keys", parameter="tasks", fix="Pass the column names.")
-    found = splits(data, batch_key=batch_key, split_key=split_key, held_out=held_out)
     whole = tuple(s.name for s in usable if not s.inductive)
     kept_out = tuple(s.name for s in usable if s.inductive)
     if kept_out and not found and (tasks is not None or not whole):
         msg = f"{', '.join(kept_out)} holds cells out, and there is nothing to hold out: one batch, or none given."
         fix = "Pass split_key=, made by ssl.pp.split, or a batch_key with several batches."
         raise InputError(msg, code="nothing_to_hold_out", parameter="split_key", fix=fix)
-    lines = [(Split(), whole)] * bool(whole) + [(split, kept_out) for split in found if kept_out]
-    jobs = [Job(e, seed, split, names) for e in entries(methods) for seed in seed_list(seeds) for split, names in lines]
-    return Plan(tuple(jobs))
+    return whole, kept_out
+
+
+def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], setting: Setting) -> Job:
+    """A job with its identifiers."""
+    s = setting
+    about: list[Any] = [s.content, split.cells, seed]
+    if entry is None:
+        about += [CONTROLS]
+    elif entry.given:
+        about += [entry.method, entry.options]
+    else:
+        about += [entry.ingredients(s.batch_key), s.layer, s.batch_key, s.accelerator]
+        about += [_keys.HIGHLY_VARIABLE, identity.training(METHODS.get(entry.method))]
+    model_id = _files.fingerprint(about)
+    cells = {task: _files.fingerprint([model_id, task, identity.scoring(task)]) for task in tasks}
+    return Job(model_id, entry, seed, split, cells)

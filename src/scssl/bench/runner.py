@@ -1,166 +1,212 @@
-"""Doing a plan: train, embed, score; what fails becomes rows with the reason."""
+"""Doing a plan: what is missing, by whom, for how long; and the table that comes out."""
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
-from contextlib import contextmanager
-from dataclasses import replace
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import scssl
-from scssl import _keys, _results, _settings
-from scssl._errors import ScsslWarning, warn
-from scssl._registry import METRICS
-from scssl.data.calm import calm
-from scssl.data.columns import column, is_mudata
-from scssl.data.matrix import csr
-from scssl.data.recipe import kind_of, select_genes
-from scssl.methods._fit import fit
-from scssl.tasks._score import control_rows, score_rows
+from scssl import _results, _settings
+from scssl._errors import InputError, warn
+from scssl._registry import listed
+from scssl.bench.cache import Cache
+from scssl.bench.job import CACHED, MISSING, POLICIES, Bench, Done, owed
+from scssl.bench.workers import engine, outcomes
+from scssl.tasks._cells import Cells
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
     from scssl.bench.plan import Job, Plan
-    from scssl.methods._fit import Request
-    from scssl.tasks._cells import Cells
+
+_LOOK_AGAIN = 0.5  # seconds until we ask whether another process has done its job
+_ABSENT = "not done yet, and policy='cached' computes nothing"
+Rows = list[dict[str, Any]]
 
 
 def run(
-    plan: Plan, data: Any, cells: Cells, *, common: dict[str, Any], base: Request, progress: bool | None = None
+    plan: Plan,
+    data: Any,
+    *,
+    policy: str = MISSING,
+    n_jobs: int | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+    keep: Callable[[pd.DataFrame], None] | None = None,
 ) -> pd.DataFrame:
-    """Do all jobs of a plan, one after the other, in memory.
+    """Do what is missing of a plan.
 
     Parameters
     ----------
     plan
-        What to do.
+        What to do, and where results are kept (``plan.setting.cache_dir``).
     data
-        The object; it is not changed.
-    cells
-        What tasks may know about its cells.
-    common
-        Values of columns that all rows share: ``data``, ``data_id``, ``n_obs``.
-    base
-        What all models share: layer, batch key, device.
+        The object; it is not changed. Not needed for ``policy="cached"``.
+    policy
+        ``"missing"``: compute what the cache does not hold, and try again what failed. ``"always"``: compute all.
+        ``"cached"``: compute nothing.
+    n_jobs
+        Processes; by default as ``joblib.parallel_config`` or ``settings.n_jobs`` say.
+    timeout
+        Seconds for a job (a model, and all its scores); one that takes longer is stopped.
     progress
         Show a progress bar.
+    keep
+        Is given the rows that are there if the run is interrupted.
 
     Returns
     -------
     pandas.DataFrame
-        Rows of the result schema, those of the controls first; a job that failed has a row for each metric it owes.
+        Rows of the result schema in the order of the plan, controls first; a job that failed has a row for each metric
+        it owes.
     """
-    rows = list(_controls(plan, cells, common))
-    failed: dict[str, str] = {}
-    with _told_once():
-        for job in _settings.progress(plan.jobs, description="benchmark", show=progress):
-            done = _do(job, data, cells, plan=plan, base=base)
-            rows += [{**common, **row, "created": _results.now()} for row in done]
-            failed |= {row["key"]: row["message"] for row in done if row["status"] == _results.FAILED}
-    for key, message in failed.items():
-        warn(f"{key!r} failed, at least in part: {message}")
+    _check(policy, n_jobs, timeout)
+    finished: dict[str, Rows] = {}
+    notes: dict[tuple[bool, str], None] = {}
+    try:
+        for done in _all(plan, data, policy=policy, n_jobs=n_jobs, timeout=timeout, progress=progress):
+            finished |= done.rows
+            notes |= dict.fromkeys(done.notes)
+    except KeyboardInterrupt:
+        if keep is not None and finished:
+            keep(_table(plan, finished))
+            _settings.info(f"interrupted: {len(finished)} of {len(plan.table())} cells are done and kept")
+        raise
+    table = _table(plan, finished)
+    _tell(plan, table, notes)
+    return table
+
+
+def _all(
+    plan: Plan, data: Any, *, policy: str, n_jobs: int | None, timeout: float | None, progress: bool | None
+) -> Iterator[Done]:
+    """What is there already, then what is done now."""
+    setting = plan.setting
+    stored, again = _stored(plan, policy)
+    yield stored
+    todo = [job for job in plan.jobs if not set(job.cells.values()) <= set(stored.rows)]
+    if not todo:
+        return
+    if policy == CACHED:
+        yield _absent(todo, stored)
+        return
+    cells = Cells.of(data, batch_key=setting.batch_key, label_key=setting.label_key, layer=setting.layer)
+    bench = Bench(cells, setting, policy, again)
+    clock = _Clock(todo, engine(n_jobs)[1])
+    bar = _settings.progress(range(len(todo)), description="benchmark", show=progress)
+    turns = iter(bar)
+    while todo:
+        busy = []
+        for job, done in outcomes(todo, data, bench, n_jobs=n_jobs, timeout=timeout):
+            if done is None:
+                busy.append(job)
+                continue
+            yield done
+            next(turns, None)
+            bar.set_postfix_str(clock.tell(job, done))
+        todo = busy
+        if todo:
+            time.sleep(_LOOK_AGAIN)
+    next(turns, None)
+
+
+def _check(policy: str, n_jobs: int | None, timeout: float | None) -> None:
+    if policy not in POLICIES:
+        msg = f"policy={policy!r} is not one of {listed(list(POLICIES))}."
+        raise InputError(msg, code="unknown_policy", parameter="policy")
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0):
+        msg = f"n_jobs={n_jobs!r} is not a number of processes."
+        raise InputError(msg, code="bad_n_jobs", parameter="n_jobs", fix="Pass n_jobs=4, or n_jobs=-1 for all cores.")
+    if timeout is not None and not timeout > 0:
+        msg = f"timeout={timeout!r} is not a number of seconds above 0."
+        raise InputError(msg, code="bad_timeout", parameter="timeout")
+
+
+def _stored(plan: Plan, policy: str) -> tuple[Done, dict[str, str]]:
+    """What the cache holds, and what of it failed and is tried again (with the hash of what is replaced)."""
+    done = Done()
+    again: dict[str, str] = {}
+    if not plan.setting.cache_dir or policy not in (MISSING, CACHED):
+        return done, again
+    cache = Cache(plan.setting.cache_dir)
+    for job in plan.jobs:
+        for cell_id in job.cells.values():
+            record = cache.read(cell_id)
+            if record is None:
+                continue
+            if record.failed and policy == MISSING:
+                again[cell_id] = record.sha256
+            else:
+                done.rows[cell_id] = record.rows
+    done.notes = [(True, f"The cache holds what cannot be read, and is not used: {text}") for text in cache.damaged]
+    return done, again
+
+
+def _absent(jobs: Sequence[Job], stored: Done) -> Done:
+    """Rows that say what was not computed."""
+    done = Done()
+    for job in jobs:
+        for cell_id, rows in owed(job, _results.FAILED, _ABSENT, {"seed": job.seed}):
+            if cell_id not in stored.rows:
+                done.rows[cell_id] = [{**row, "cell_id": cell_id} for row in rows]
+    return done
+
+
+class _Clock:
+    """How long the rest will take, from what the same lines took so far."""
+
+    def __init__(self, jobs: Sequence[Job], at_a_time: int) -> None:
+        self.left = {(job.model_id, *job.cells.values()): job.key for job in jobs}
+        self.at_a_time = min(at_a_time, len(jobs))
+        self.took: dict[str, list[float]] = defaultdict(list)
+        self.said = False
+
+    def tell(self, job: Job, done: Done) -> str:
+        """The time that is left, in words; said in the log once, when the first jobs are done."""
+        self.left.pop((job.model_id, *job.cells.values()), None)
+        if done.computed:
+            self.took[job.key].append(done.seconds)
+        known = {key: sum(seconds) / len(seconds) for key, seconds in self.took.items()}
+        if not known or not self.left:
+            return ""
+        usual = sum(known.values()) / len(known)
+        text = _duration(sum(known.get(key, usual) for key in self.left.values()) / self.at_a_time)
+        if not self.said and len(known) > 1:
+            self.said = True
+            _settings.hint(f"benchmark: {len(self.left)} models to go, about {text}")
+        return f"about {text} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _table(plan: Plan, finished: dict[str, Rows]) -> pd.DataFrame:
+    """Rows in the order of the plan, under the names that the plan has for data and lines."""
+    setting = plan.setting
+    common = {"data": setting.data, "data_id": setting.data_id, "n_obs": setting.n_obs}
+    rows = [
+        {**row, **common, "key": row["method"] if job.entry is None else job.key}
+        for job in plan.jobs
+        for cell_id in job.cells.values()
+        for row in finished.get(cell_id, [])
+    ]
     return _results.scale(_results.frame(rows))
 
 
-@contextmanager
-def _told_once() -> Iterator[None]:
-    """What many jobs warn about is said once, at the end."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for category, text in dict.fromkeys((w.category, str(w.message)) for w in caught):
-        warn(text) if issubclass(category, ScsslWarning) else warnings.warn(text, category, stacklevel=2)
-
-
-def _controls(plan: Plan, cells: Cells, common: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of the random and the oracle control, for every split of the plan."""
-    seed = min(job.seed for job in plan.jobs)
-    for split, tasks in {job.split.name: (job.split, job.tasks) for job in plan.jobs}.values():
-        for row in control_rows(replace(cells, query=split.query), tasks, seed=seed, split=split.name):
-            yield {**common, **row, "seed": seed, "version": scssl.__version__, "created": _results.now()}
-
-
-def _do(job: Job, data: Any, cells: Cells, *, plan: Plan, base: Request) -> list[dict[str, Any]]:
-    """Rows of one job, whatever happens to it."""
-    about = {"method": job.entry.method, "key": job.entry.key, "seed": job.seed, "version": scssl.__version__}
-    try:
-        model, took = _trained(job, data, base)
-        started = time.perf_counter()
-        embedding = model.embed(data)
-        about |= {
-            "config_id": model.record["config_id"],
-            "fit_s": took,
-            "embed_s": time.perf_counter() - started,
-            "peak_mb": model.record["peak_mb"],
-            "device": model.record["device"],
-        }
-    except Exception as error:  # noqa: BLE001 - a broken method costs its own rows, and they say what broke
-        return [
-            {**about, "cell_id": job.cell_id(task, plan.data_id), **owed}
-            for task in job.tasks
-            for owed in _owed(task, job.split.name, f"{type(error).__name__}: {error}")
-        ]
-    held_out = replace(cells, query=job.split.query)
-    return [
-        {**about, "cell_id": job.cell_id(row["task"], plan.data_id), **row}
-        for row in score_rows(embedding, held_out, job.tasks, seed=job.seed, split=job.split.name)
-    ]
-
-
-def _trained(job: Job, data: Any, base: Request) -> tuple[Any, float]:
-    """The model of a job, trained without the cells that are held out, and the seconds it took."""
-    request = job.entry.request(base, seed=job.seed)
-    training = data
-    if job.split.query is not None:
-        with calm():
-            training = data[~job.split.query]
-            training = training.to_memory() if getattr(data, "isbacked", False) else training.copy()
-        _choose_genes_again(training, request)
-        if request.batch_key is not None and column(training, request.batch_key, parameter="batch_key").nunique() < 2:
-            request = replace(request, batch_key=None, within_batch=None)
-    started = time.perf_counter()
-    return fit(training, request), time.perf_counter() - started
-
-
-def _choose_genes_again(training: Any, request: Request) -> None:
-    """Mark the variable genes of the training cells alone, by the recipe that was run on all cells."""
-    if request.mask_by != _keys.HIGHLY_VARIABLE:
-        return
-    for name, part in (training.mod if is_mudata(training) else {_keys.DEFAULT_MODALITY: training}).items():
-        recipe = _keys.peek(part).get(_keys.RECIPE)
-        if recipe is not None and kind_of(name) == "rna":
-            part.var[_keys.HIGHLY_VARIABLE] = _variable(training, part, json.loads(recipe), request.layer)
-
-
-def _variable(training: Any, part: Any, done: dict[str, Any], layer: str | None) -> np.ndarray:
-    key = done.get("batch_key")
-    batch = column(training, key, parameter="batch_key").astype(str)[part.obs_names].to_numpy() if key else None
-    values = csr(part, layer=_keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else layer)
-    marked = select_genes(values, done["n_top_genes"], batch=batch, flavor=done["flavor"])
-    return marked & (np.bincount(values.indices, minlength=part.n_vars) > 0)
-
-
-def _owed(task: str, split: str, message: str) -> list[dict[str, Any]]:
-    """A row without a value for every metric that a job did not get to."""
-    return [
-        {
-            "task": task,
-            "split": split,
-            "metric": name,
-            "group": METRICS.describe(name).group,
-            "value": np.nan,
-            "better": METRICS.describe(name).better,
-            "main": METRICS.describe(name).main,
-            "status": _results.FAILED,
-            "message": message,
-        }
-        for name in METRICS
-        if METRICS.describe(name).task == task and METRICS.describe(name).default
-    ]
+def _tell(plan: Plan, table: pd.DataFrame, notes: dict[tuple[bool, str], None]) -> None:
+    """What a user should know besides the table, once."""
+    for ours, text in notes:
+        warn(text) if ours else warnings.warn(text, stacklevel=2)
+    absent = table["message"].eq(_ABSENT)
+    if absent.any():
+        n, of = table.loc[absent, "cell_id"].nunique(), len(plan.table())
+        warn(f"{n} of {of} cells are not in the cache {plan.setting.cache_dir!r}: their rows say so.")
+    failed = table[table["status"].isin((_results.FAILED, _results.TIMEOUT)) & ~absent]
+    for key, message in dict(zip(failed["key"], failed["message"], strict=True)).items():
+        warn(f"{key!r} failed, at least in part: {message}")

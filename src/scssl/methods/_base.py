@@ -101,10 +101,13 @@ class Method(nn.Module, ABC):
 
     def plain_config(self) -> dict[str, Any]:
         """The configuration as plain values; ``configure(**plain)`` gives it back."""
-        plain = asdict(self.config)
-        if "views" in plain:
-            plain["views"] = describe(self.config.views)
-        return plain
+        return plain(self.config)
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration as plain values."""
+    values = asdict(config)
+    return {**values, "views": describe(config.views)} if "views" in values else values
 
 
 def _plain(value: Any) -> Any:

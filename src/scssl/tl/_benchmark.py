@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scssl import _keys, _results, _settings
-from scssl.bench.plan import EACH
+from scssl.bench.lines import EACH
 from scssl.bench.plan import plan as make_plan
 from scssl.bench.runner import run
-from scssl.data.identity import data_id
-from scssl.methods._fit import Request
-from scssl.tasks._cells import Cells
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
@@ -24,16 +22,21 @@ if TYPE_CHECKING:
 def benchmark(
     data: AnnData | MuData,
     *,
-    methods: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    methods: Sequence[str] | Mapping[str, Mapping[str, Any]] = (),
     batch_key: str | None = None,
     label_key: str | None = None,
     tasks: Sequence[str] | None = None,
     seeds: int | Sequence[int] = 1,
     split_key: str | None = None,
     held_out: str | Sequence[str] = EACH,
+    embeddings: Sequence[str] = (),
     layer: str | None = None,
     accelerator: str = "auto",
     name: str = "",
+    cache_dir: str | os.PathLike[str] | None = None,
+    policy: str = "missing",
+    n_jobs: int | None = None,
+    timeout: float | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Train methods on the cells, score them on tasks, beside controls.
@@ -60,20 +63,36 @@ def benchmark(
         Column of ``obs`` made by :func:`scssl.pp.split`: its query cells are held out.
     held_out
         Without `split_key`: ``"each"`` holds every batch out in turn, a list of batches only these.
+    embeddings
+        Slots of ``obsm`` to be scored beside the methods, whoever made them: ``["X_scvi", "X_harmony"]``.
     layer
         Layer to read; ``X`` by default.
     accelerator
         Where to train, see :func:`scssl.tl.fit`.
     name
         Name of the data in the table.
+    cache_dir
+        Folder that keeps every result as soon as it is there, with the embeddings and models, see
+        :doc:`/concepts/benchmarks`. A call that was stopped, at whatever moment, continues there; several processes may
+        share it. By default nothing is kept.
+    policy
+        ``"missing"``: compute what `cache_dir` does not hold, and try again what failed. ``"always"``: compute
+        everything. ``"cached"``: compute nothing; what is absent has rows that say so.
+    n_jobs
+        Processes, ``-1`` for one per core. By default as ``joblib.parallel_config`` says, which may name a cluster, else
+        ``settings.n_jobs``. Has no influence on the values.
+    timeout
+        Seconds for one model and its scores; what takes longer is stopped and has rows that say ``timeout``. Work is
+        then done in a process of its own.
     progress
         Show a progress bar; by default as ``settings.progress`` says.
 
     Returns
     -------
     pandas.DataFrame
-        One number a row, with the controls ``random`` and ``oracle``. A method that fails has rows with the status
-        ``failed`` and the reason; the others go on. Slots written:
+        One number a row, with the controls ``random`` and ``oracle``. A method that fails, dies or takes too long has
+        rows with the status and the reason; the others go on. If the call is interrupted, what is done is written.
+        Slots written:
 
         - ``.uns["scssl"]["scores"]``: the same rows, beside those of earlier calls
 
@@ -104,13 +123,14 @@ def benchmark(
         label_key=label_key,
         split_key=split_key,
         held_out=held_out,
+        embeddings=embeddings,
+        layer=layer,
+        accelerator=accelerator,
+        name=name,
+        cache_dir="" if cache_dir is None else str(cache_dir),
     )
-    plan = replace(plan, data_id=data_id(data, layer=layer, columns=(batch_key, label_key)))
-    cells = Cells.of(data, batch_key=batch_key, label_key=label_key, layer=layer)
-    common = {"data": name or "data", "data_id": plan.data_id, "n_obs": data.n_obs}
-    base = Request(method="", layer=layer, batch_key=batch_key, accelerator=accelerator, progress=False)
-    with _settings.settings.override(verbosity=min(int(_settings.settings.verbosity), 1)):
-        table = run(plan, data, cells, common=common, base=base, progress=progress)
-    _results.keep(data, table)
+    keep = partial(_results.keep, data)
+    table = run(plan, data, policy=policy, n_jobs=n_jobs, timeout=timeout, progress=progress, keep=keep)
+    keep(table)
     _settings.wrote(f".uns['{_keys.UNS}']['{_keys.SCORES}'] ({len(table)} rows)")
     return table

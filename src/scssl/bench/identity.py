@@ -1,0 +1,84 @@
+"""What decides a result, as hashes: content of the data, source of the code, versions of the libraries below it.
+
+Nobody has to remember to raise a version number: a changed line in what trains or scores gives other hashes, a changed
+figure or sentence does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import scssl
+from scssl import _files, _keys
+from scssl._registry import METRICS, TASKS
+from scssl.data.columns import is_mudata
+from scssl.data.identity import data_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ROOT = Path(scssl.__file__).parent
+_TRAINING = ("_random.py", "_neighbors.py", "data/*.py", "nn/*.py", "views/*.py", "train/*.py", "methods/_*.py")
+_SCORING = ("_random.py", "_neighbors.py", "metrics/_*.py", "tasks/_*.py", "data/matrix.py", "data/columns.py")
+_TRAINING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+_SCORING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "igraph", "pynndescent")
+
+
+def content(data: Any, *, layer: str | None, identity: str) -> str:
+    """Hash of the data and of what is chosen from them: `identity`, the marked genes, the recipe and what it chose from."""
+    parts = data.mod if is_mudata(data) else {_keys.DEFAULT_MODALITY: data}
+    about: dict[str, Any] = {}
+    for name, part in parts.items():
+        marked = part.var.get(_keys.HIGHLY_VARIABLE, [])
+        recipe = str(_keys.peek(part).get(_keys.RECIPE, ""))
+        counts = data_id(part, layer=_keys.COUNTS_LAYER) if '"seurat_v3' in recipe else ""
+        about[name] = [hashlib.sha256(np.asarray(marked, dtype=bool).tobytes()).hexdigest(), recipe, counts]
+    return _files.fingerprint([identity, layer, about])
+
+
+def training(method: Any) -> str:
+    """Hash of the code and the libraries that train a method."""
+    return _files.fingerprint([_source(_TRAINING), source_of(method), _versions(_TRAINING_LIBRARIES)])
+
+
+def scoring(task: str) -> str:
+    """Hash of the code and the libraries that score a task, and of the metrics that it computes."""
+    asked = TASKS.get(task)
+    metrics = [[name, source_of(METRICS.get(name))] for name in asked().metrics()]
+    return _files.fingerprint([_source(_SCORING), source_of(asked), metrics, _versions(_SCORING_LIBRARIES)])
+
+
+def source_of(thing: Any) -> str:
+    """Hash of the file that defines a class or function; of its own lines if it was typed in a notebook."""
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    if file is not None and thing.__module__ != "__main__":
+        return _hash([Path(file)])
+    try:
+        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
+    except (OSError, TypeError):  # typed where no source is kept
+        return f"{thing.__module__}.{thing.__qualname__}"
+
+
+@cache
+def _source(patterns: tuple[str, ...]) -> str:
+    return _hash(sorted(file for pattern in patterns for file in _ROOT.glob(pattern)))
+
+
+def _hash(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in libraries}

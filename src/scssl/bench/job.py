@@ -1,0 +1,250 @@
+"""Doing one job of a plan, in whatever process: embed, score, commit; what fails becomes rows with the reason."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import warnings
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import scssl
+from scssl import _keys, _results, _settings
+from scssl._errors import ScsslWarning
+from scssl._registry import METRICS, TASKS
+from scssl.bench.cache import Cache, Embedded
+from scssl.bench.lines import dense
+from scssl.data.calm import calm
+from scssl.data.columns import column, is_mudata
+from scssl.data.matrix import csr
+from scssl.data.recipe import kind_of, select_genes
+from scssl.tasks._score import control_rows, score_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from scssl.bench.lines import Entry
+    from scssl.bench.plan import Job, Setting
+    from scssl.methods._fit import Request
+    from scssl.methods._model import Model
+    from scssl.tasks._cells import Cells
+
+MISSING, ALWAYS, CACHED = POLICIES = ("missing", "always", "cached")
+_ELSEWHERE = "The embedding was made elsewhere; it may have seen the held-out cells."
+_one_at_a_time = threading.Lock()  # random generators and warning filters belong to the process, not to a thread
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every job needs besides the data, wherever it is done."""
+
+    cells: Cells
+    setting: Setting
+    policy: str = MISSING
+    again: Mapping[str, str] = field(default_factory=dict)
+    """Cells that failed in an earlier run and are tried again: their identifier and the hash of what is to be replaced."""
+
+    @property
+    def cache(self) -> Cache | None:
+        """Where results are kept, if they are."""
+        return Cache(self.setting.cache_dir) if self.setting.cache_dir else None
+
+
+@dataclass
+class Done:
+    """What came out of a job.
+
+    Parameters
+    ----------
+    rows
+        Rows by cell.
+    notes
+        What was warned about: category (ours or not) and text.
+    computed
+        Number of cells that were computed and not read.
+    seconds
+        How long that took.
+    """
+
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    notes: list[tuple[bool, str]] = field(default_factory=list)
+    computed: int = 0
+    seconds: float = 0.0
+
+
+def kept(job: Job, cache: Cache | None, bench: Bench) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the cells of a job that need not be computed."""
+    if cache is None or bench.policy == ALWAYS:
+        return {}
+    records = {cell_id: cache.read(cell_id) for cell_id in job.cells.values()}
+    return {
+        cell_id: record.rows
+        for cell_id, record in records.items()
+        if record is not None and bench.again.get(cell_id) != record.sha256
+    }
+
+
+def do(job: Job, data: Any, bench: Bench) -> Done | None:
+    """Do what is missing of a job and commit it; ``None`` if another process is at it.
+
+    Cells that a cache holds are not computed again, nor is an embedding that it holds.
+    """
+    cache = bench.cache
+    found = kept(job, cache, bench)
+    if len(found) == len(job.cells):
+        return Done(found)
+    with cache.lock(job.model_id) if cache else nullcontext(enter_result=True) as mine:
+        if not mine:
+            return None
+        found = kept(job, cache, bench)  # another process may have finished in the meantime
+        absent = {task: cell_id for task, cell_id in job.cells.items() if cell_id not in found}
+        if not absent:
+            return Done(found)
+        if cache:
+            cache.sweep(job.model_id, list(job.cells.values()))
+        done = Done(found, computed=len(absent))
+        started = time.perf_counter()
+        with _one_at_a_time, _quiet(done):
+            for cell_id, rows in _computed(replace(job, cells=absent), data, bench, cache):
+                done.rows[cell_id] = [{**row, "cell_id": cell_id, "created": _results.now()} for row in rows]
+                if cache:
+                    cache.write(cell_id, done.rows[cell_id])
+        done.seconds = time.perf_counter() - started
+        if cache:
+            done.notes += [
+                (True, f"The cache held what cannot be read, it was made again: {text}") for text in cache.damaged
+            ]
+        return done
+
+
+@contextmanager
+def _quiet(done: Done) -> Iterator[None]:
+    """Nothing is said while a job runs; warnings are noted, and said once for all jobs."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with _settings.settings.override(verbosity=min(int(_settings.settings.verbosity), 1)):
+            yield
+    done.notes += dict.fromkeys((issubclass(w.category, ScsslWarning), str(w.message)) for w in caught)
+
+
+def _computed(job: Job, data: Any, bench: Bench, cache: Cache | None) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Rows of every cell of a job, whatever happens to it."""
+    cells = replace(bench.cells, query=job.split.query(data))
+    about = {"seed": job.seed, "n_obs": bench.setting.n_obs, "data_id": bench.setting.data_id}
+    about["version"] = scssl.__version__
+    embedding = None
+    if job.entry is not None:
+        about["method"] = job.entry.method
+        try:
+            made = _embedded(job, job.entry, data, bench, cache)
+        except Exception as error:  # noqa: BLE001 - a broken method costs its own rows, and they say what broke
+            yield from owed(job, _results.FAILED, f"{type(error).__name__}: {error}", about)
+            return
+        embedding, about = made.embedding, {**made.about, **about}
+    for task, cell_id in job.cells.items():
+        try:
+            rows = _scored(task, embedding, cells, job)
+        except Exception as error:  # noqa: BLE001 - as above, for a task
+            rows = _blank(task, job, _results.FAILED, f"{type(error).__name__}: {error}")
+        if job.entry is not None and job.entry.given and job.split.column:
+            rows = [{**row, "message": " ".join(filter(None, (_ELSEWHERE, row["message"])))} for row in rows]
+        yield cell_id, [{**about, **row} for row in rows]
+
+
+def _scored(task: str, embedding: np.ndarray | None, cells: Cells, job: Job) -> list[dict[str, Any]]:
+    if embedding is None:
+        return list(control_rows(cells, [task], seed=job.seed, split=job.split.name))
+    return score_rows(embedding, cells, [task], seed=job.seed, split=job.split.name)
+
+
+def _embedded(job: Job, entry: Entry, data: Any, bench: Bench, cache: Cache | None) -> Embedded:
+    """The embedding of a job: of the object, of the cache, or of a model that is trained now."""
+    if entry.given:
+        return Embedded(dense(data.obsm[entry.slot]), {"device": "cpu"})
+    stored = cache.embedded(job.model_id) if cache and bench.policy != ALWAYS else None
+    if stored is not None:
+        return stored
+    _results.reset_peak()
+    model, took = _trained(job, entry, data, bench.setting)
+    started = time.perf_counter()
+    embedding = model.embed(data)
+    about = {
+        "config_id": model.record["config_id"],
+        "fit_s": took,
+        "embed_s": time.perf_counter() - started,
+        "peak_mb": _results.peak_mb(),
+        "device": model.record["device"],
+    }
+    made = Embedded(embedding, about)
+    if cache:
+        cache.keep(job.model_id, made, model)
+    return made
+
+
+def _trained(job: Job, entry: Entry, data: Any, setting: Setting) -> tuple[Model, float]:
+    """The model of a job, trained without the cells that are held out, and the seconds it took."""
+    from scssl.methods import _fit
+
+    s = setting
+    base = _fit.Request(method="", layer=s.layer, batch_key=s.batch_key, accelerator=s.accelerator, progress=False)
+    request = entry.request(base, seed=job.seed)
+    training = data
+    query = job.split.query(data)
+    if query is not None:
+        with calm():
+            training = data[~query]
+            training = training.to_memory() if getattr(data, "isbacked", False) else training.copy()
+        _choose_genes_again(training, request)
+        if request.batch_key is not None and column(training, request.batch_key, parameter="batch_key").nunique() < 2:
+            request = replace(request, batch_key=None, within_batch=None)
+    started = time.perf_counter()
+    return _fit.fit(training, request), time.perf_counter() - started
+
+
+def _choose_genes_again(training: Any, request: Request) -> None:
+    """Mark the variable genes of the training cells alone, by the recipe that was run on all cells."""
+    if request.mask_by != _keys.HIGHLY_VARIABLE:
+        return
+    for name, part in (training.mod if is_mudata(training) else {_keys.DEFAULT_MODALITY: training}).items():
+        recipe = _keys.peek(part).get(_keys.RECIPE)
+        if recipe is not None and kind_of(name) == "rna":
+            part.var[_keys.HIGHLY_VARIABLE] = _variable(training, part, json.loads(recipe), request.layer)
+
+
+def _variable(training: Any, part: Any, done: dict[str, Any], layer: str | None) -> np.ndarray:
+    key = done.get("batch_key")
+    batch = column(training, key, parameter="batch_key").astype(str)[part.obs_names].to_numpy() if key else None
+    values = csr(part, layer=_keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else layer)
+    marked = select_genes(values, done["n_top_genes"], batch=batch, flavor=done["flavor"])
+    return marked & (np.bincount(values.indices, minlength=part.n_vars) > 0)
+
+
+def owed(job: Job, status: str, message: str, about: Mapping[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """For every cell of a job a row without a value for each metric that it did not get to."""
+    for task, cell_id in job.cells.items():
+        yield cell_id, [{**about, **row} for row in _blank(task, job, status, message)]
+
+
+def _blank(task: str, job: Job, status: str, message: str) -> list[dict[str, Any]]:
+    specs = [METRICS.describe(name) for name in TASKS.get(task)().metrics()]
+    methods = (_results.RANDOM, _results.ORACLE) if job.entry is None else (job.method,)
+    return [
+        {
+            "method": method,
+            "task": task,
+            "split": job.split.name,
+            "metric": spec.name,
+            "group": spec.group,
+            "value": np.nan,
+            "better": spec.better,
+            "main": spec.main,
+            "status": status,
+            "message": message,
+        }
+        for method in methods
+        for spec in specs
+    ]

@@ -1,0 +1,218 @@
+"""Lines of the table, repeats and held-out cells: what the user wrote, checked and made explicit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scssl import _files, _keys
+from scssl._errors import InputError
+from scssl._registry import METHODS, listed, nearest, unknown
+from scssl.data.columns import column
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scssl.methods._fit import Request
+
+EACH = "each"
+_REQUEST_FIELDS = frozenset({"preset", "within_batch", "layer", "modalities", "mask_by", "precision", "devices"})
+_OBSM = "obsm"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the table: a method with its configuration, or an embedding that is there already, under a name.
+
+    Parameters
+    ----------
+    key
+        Name of the line.
+    method
+        Name of the method.
+    options
+        ``preset``, ``within_batch``, ``precision`` and fields of the configuration; ``obsm`` and the hash of its
+        content for an embedding that was made elsewhere.
+    """
+
+    key: str
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def given(self) -> bool:
+        """Whether the embedding was made elsewhere."""
+        return _OBSM in self.options
+
+    @property
+    def slot(self) -> str:
+        """Where an embedding that was made elsewhere lies in ``obsm``."""
+        return self.options[_OBSM]
+
+    def request(self, base: Request, *, seed: int) -> Request:
+        """What to train: what all lines share, with the options of this one."""
+        named = {k: v for k, v in self.options.items() if k in _REQUEST_FIELDS}
+        config = {k: v for k, v in self.options.items() if k not in _REQUEST_FIELDS}
+        return replace(base, **named, method=self.method, seed=seed, config=config)
+
+    def check(self, batch_key: str | None) -> None:
+        """Refuse a configuration that the method does not have, before anything is trained."""
+        if not self.given:
+            self.ingredients(batch_key)
+
+    def ingredients(self, batch_key: str | None) -> dict[str, Any]:
+        """All that decides the model besides data and seed, with every default written out."""
+        from scssl.methods._base import plain
+        from scssl.methods._fit import Request, within_batch
+
+        request = self.request(Request(method=self.method, batch_key=batch_key), seed=0)
+        kind = METHODS.get(self.method)
+        return {
+            "method": self.method,
+            "config": plain(kind.configure(request.preset, **request.config)),
+            "within_batch": within_batch(kind.spec, request),
+            **{name: getattr(request, name) for name in ("layer", "modalities", "mask_by", "precision", "devices")},
+        }
+
+
+@dataclass(frozen=True)
+class Split:
+    """Cells that are kept from training: those with a value in a column of ``obs``; none without a column.
+
+    Parameters
+    ----------
+    name
+        What the table calls it.
+    column, value
+        Which cells.
+    cells
+        Hash of their names.
+    """
+
+    name: str = ""
+    column: str = ""
+    value: str = ""
+    cells: str = ""
+
+    @classmethod
+    def of(cls, data: Any, name: str, key: str, value: str) -> Split:
+        """The split that holds out the cells with this value."""
+        split = cls(name, key, value)
+        held_out = np.asarray(data.obs_names, dtype=object)[split.query(data)]
+        return replace(split, cells=_files.fingerprint(sorted(map(str, held_out))))
+
+    def query(self, data: Any) -> np.ndarray | None:
+        """Which cells are held out; ``None`` if none are."""
+        if not self.column:
+            return None
+        return column(data, self.column, parameter="split_key").astype(str).to_numpy() == self.value
+
+
+def entries(methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]], *, optional: bool = False) -> list[Entry]:
+    """Lines of the table: names of methods, or ``{"line": {"method": ..., "temperature": ...}}``.
+
+    Raises
+    ------
+    InputError
+        If there is none (unless that is `optional`), or a line is not described by a dictionary.
+    KeyNotFoundError
+        If a method does not exist.
+    """
+    if isinstance(methods, str):
+        methods = [methods]
+    if not methods and not optional:
+        raise InputError("methods is empty.", code="bad_methods", parameter="methods")  # noqa: EM101 - a constant
+    lines = list(methods.items()) if isinstance(methods, Mapping) else [(name, {}) for name in methods]
+    made = []
+    for key, options in lines:
+        if not isinstance(options, Mapping):
+            msg = f"methods[{key!r}]={options!r} is of type {type(options).__name__}, expected a dictionary of options."
+            fix = f'For example methods={{{key!r}: {{"method": "simclr"}}}}.'
+            raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
+        method = str(options.get("method", key))
+        METHODS.describe(method)
+        made.append(Entry(str(key), method, _plain({k: v for k, v in options.items() if k != "method"})))
+    return made
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as a plan keeps them: plain values, views by their description."""
+    if options.get("views") is not None:
+        from scssl.views.pipeline import describe, resolve
+
+        options = {**options, "views": describe(resolve(options["views"]))}
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
+
+
+def given(data: Any, embeddings: str | Sequence[str]) -> list[Entry]:
+    """Lines for embeddings that are in ``obsm``, whoever made them.
+
+    Raises
+    ------
+    KeyNotFoundError
+        If there is no such embedding.
+    """
+    made = []
+    for name in [embeddings] if isinstance(embeddings, str) else embeddings:
+        slot = name if name in data.obsm else _keys.embedding(name)
+        if slot not in data.obsm:
+            raise unknown("embedding", name, [str(k) for k in data.obsm], parameter="embeddings")  # noqa: EM101
+        content = hashlib.sha256(np.ascontiguousarray(dense(data.obsm[slot])).tobytes()).hexdigest()
+        key = _keys.bare(slot)
+        made.append(Entry(key, key, {_OBSM: slot, "content": content}))
+    return made
+
+
+def dense(stored: Any) -> np.ndarray:
+    """An entry of ``obsm`` as an array: it may be a frame or sparse."""
+    return np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored)
+
+
+def seed_list(seeds: int | Sequence[int]) -> list[int]:
+    """``3`` means seeds 0, 1 and 2."""
+    chosen = (
+        list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else list(np.atleast_1d(seeds))
+    )
+    if not chosen or len(set(chosen)) < len(chosen) or not all(isinstance(s, int | np.integer) for s in chosen):
+        msg = f"seeds={seeds!r} is not a number of seeds or a list of different seeds."
+        raise InputError(msg, code="bad_seeds", parameter="seeds", fix="Pass seeds=3 or seeds=[0, 1, 2].")
+    return [int(s) for s in chosen]
+
+
+def splits(data: Any, *, batch_key: str | None, split_key: str | None, held_out: str | Sequence[str]) -> list[Split]:
+    """Which cells are kept from training in turn.
+
+    Raises
+    ------
+    InputError
+        If a batch that is to be held out does not exist, or a split has no reference or no query.
+    """
+    if split_key is not None:
+        return [_made_by_user(data, split_key)]
+    if batch_key is None:
+        return []
+    known = sorted(pd.unique(column(data, batch_key, parameter="batch_key").astype(str)))
+    wanted = known if isinstance(held_out, str) and held_out == EACH else [str(b) for b in np.atleast_1d(held_out)]
+    for name in wanted:
+        if name not in known:
+            msg = f"held_out names {name!r}, {batch_key!r} has {listed(known)}."
+            raise InputError(msg, code="unknown_batch", parameter="held_out", fix=nearest(name, known))
+    if len(known) < 2:
+        return []
+    return [Split.of(data, f"held-out {batch_key}={name}", batch_key, name) for name in wanted]
+
+
+def _made_by_user(data: Any, split_key: str) -> Split:
+    split = Split.of(data, f"{split_key}={_keys.QUERY}", split_key, _keys.QUERY)
+    query = split.query(data)
+    n_query = 0 if query is None else int(query.sum())
+    if n_query in (0, data.n_obs):
+        msg = f"split_key={split_key!r} marks {n_query} of {data.n_obs} cells as {_keys.QUERY!r}."
+        fix = "Make it with ssl.pp.split(adata, by='batch', held_out=...)."
+        raise InputError(msg, code="bad_split", parameter="split_key", fix=fix)
+    return split
