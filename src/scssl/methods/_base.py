@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from scssl._errors import InputError
 from scssl._registry import listed, nearest
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
-from scssl.nn.encoders import FUSIONS, Encoder
+from scssl.nn.alignment import Alignment
+from scssl.nn.encoders import CLIP, FUSIONS, Encoder
 from scssl.nn.norm import BATCH_NORMS, DOMAIN
 from scssl.train.loop import Run, train
 from scssl.views.pipeline import describe, resolve
@@ -126,7 +128,8 @@ class TrainedConfig(Config):
     dropout: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
     """Share of the embedding dropped in training."""
     fusion: str = field(default="concat", metadata={"choices": FUSIONS})
-    """How several modalities become one embedding."""
+    """How several modalities become one embedding: ``"concat"`` (side by side), ``"mean"``, ``"add"``, or ``"clip"``: side
+    by side, and a second loss makes the modalities of a cell find each other."""
     batch_norm: str = field(default=BATCH_NORMS[0], metadata={"choices": BATCH_NORMS})
     """``"shared"``: the norms of the encoder standardise all cells alike; ``"domain"``: the cells of each batch by the
     statistics of their batch, which removes shifts and scales of a batch. Needs a batch key."""
@@ -157,6 +160,12 @@ class SelfSupervised(Method):
         if self.tells_batches_apart and not self.batches:
             msg = f"batch_norm={c.batch_norm!r} keeps statistics of each batch and needs to know the batches."
             raise InputError(msg, code="needs_batch_key", parameter="batch_key", fix="Pass batch_key=, e.g. 'batch'.")
+        if c.fusion == CLIP and len(self.sizes) < 2:
+            msg = f"fusion={c.fusion!r} brings modalities of a cell together, and there is one: {listed(list(self.sizes))}."
+            raise InputError(
+                msg, code="needs_modalities", parameter="fusion", fix="Pass a MuData, or leave fusion out."
+            )
+        self.align = Alignment() if c.fusion == CLIP else None
         self.encoder = Encoder(
             self.sizes,
             hidden=c.hidden,
@@ -183,6 +192,15 @@ class SelfSupervised(Method):
     @abstractmethod
     def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
         """``loss`` to go down, and other terms to be watched, as scalars."""
+
+    def objective(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
+        """What is minimised: the loss of the method, and the alignment of modalities where ``fusion="clip"`` asks for it."""
+        if self.align is None:
+            return self.loss(views)
+        with self.encoder.recorded() as made:
+            terms = self.loss(views)
+        alignment = torch.stack([self.align(batch, codes) for batch, codes in made]).mean()
+        return terms | {"loss": terms["loss"] + alignment, "alignment": alignment}
 
     def after_step(self, progress: float) -> None:
         """Hook after each step, with the share of the run that is done: momentum updates and the like."""

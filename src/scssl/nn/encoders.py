@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 from scssl.nn.norm import BatchNorm1d, DomainBatchNorm1d
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scssl.data.source import Batch
 
-FUSIONS = ("concat", "mean", "add")
+CONCAT, MEAN, ADD, CLIP = FUSIONS = ("concat", "mean", "add", "clip")
 
 
 class MLP(nn.Sequential):
@@ -66,7 +67,8 @@ class Encoder(nn.Module):
     fusion
         How several modalities become one embedding: ``concat`` (zeros where a cell lacks a modality), ``mean`` (over the
         modalities that a cell has) or ``add`` (as many times that mean as there are modalities: the sum, for complete
-        cells, and of the same size for the others).
+        cells, and of the same size for the others). ``clip`` is ``concat``; the loss that belongs to it is
+        :class:`~scssl.nn.alignment.Alignment`.
     n_domains
         Number of experimental batches whose statistics the norms keep apart; 0: none.
     """
@@ -86,17 +88,21 @@ class Encoder(nn.Module):
         self.parts = nn.ModuleList(
             MLP((n, *hidden, width), dropout=dropout, n_domains=n_domains) for n in sizes.values()
         )
-        self.width = width * len(sizes) if fusion == "concat" else width
+        self.width = width * len(sizes) if fusion in (CONCAT, CLIP) else width
+        self._made: list[tuple[Batch, dict[str, Tensor]]] | None = None
 
     def forward(self, batch: Batch) -> Tensor:
         """Some cells in, their embedding of shape ``(cells, width)`` out; of one modality if they come with one alone."""
-        codes = list(self.codes(batch).values())
+        by_name = self.codes(batch)
+        if self._made is not None:
+            self._made.append((batch, by_name))
+        codes = list(by_name.values())
         if len(codes) == 1:
             return codes[0]
-        if self.fusion == "concat":
+        if self.fusion in (CONCAT, CLIP):
             return torch.cat(codes, dim=1)
         mean = torch.stack(codes).sum(0) / self._how_many(batch)
-        return mean if self.fusion == "mean" else mean * len(codes)
+        return mean if self.fusion == MEAN else mean * len(codes)
 
     def codes(self, batch: Batch) -> dict[str, Tensor]:
         """What each modality of the batch becomes on its own, zeros for the cells that lack it.
@@ -105,6 +111,15 @@ class Encoder(nn.Module):
         """
         parts, present = zip(self.names, self.parts, strict=True), batch.present or {}
         return {name: _code(part, batch, name, present.get(name)) for name, part in parts if name in batch.x}
+
+    @contextmanager
+    def recorded(self) -> Iterator[list[tuple[Batch, dict[str, Tensor]]]]:
+        """A list of what comes in and of the codes before their fusion, for every pass inside the block."""
+        self._made = made = []
+        try:
+            yield made
+        finally:
+            self._made = None
 
     def _how_many(self, batch: Batch) -> Tensor | int:
         """The number of modalities that each cell has, shape ``(cells, 1)``."""

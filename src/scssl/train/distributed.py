@@ -36,9 +36,9 @@ class FabricEngine(Engine):
         self.is_first = fabric.is_global_zero
 
     def setup(self, module: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, torch.optim.Optimizer]:
-        """Wrap module and optimiser; the loss is what DDP sees as the forward pass."""
+        """Wrap module and optimiser; the objective is what DDP sees as the forward pass."""
         wrapped, wrapped_optimizer = self.fabric.setup(module, optimizer)
-        wrapped.mark_forward_method("loss")
+        wrapped.mark_forward_method("objective")
         return wrapped, wrapped_optimizer
 
     def share(self, index: np.ndarray) -> np.ndarray:

@@ -34,12 +34,12 @@ PROBE_PAIRS = 128  # cells of which two views are compared
 
 
 class Trainable(Protocol):
-    """What the loop asks of a method: a module with an embedding and a loss over two views."""
+    """What the loop asks of a method: a module with an embedding and an objective over two views."""
 
     def represent(self, batch: Batch) -> Tensor:
         """Embedding of shape ``(cells, width)``."""
 
-    def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
+    def objective(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
         """``loss`` to go down, and other terms to be watched."""
 
     def after_step(self, progress: float) -> None:
@@ -145,7 +145,7 @@ def _epoch(
         closing(_made_ahead(source, shares, run, epoch)) as steps,
     ):
         for step, views in enumerate(steps):
-            terms = module.loss(views)
+            terms = module.objective(views)
             monitor.check_finite(run.method, terms, epoch=epoch, step=step)
             optimizer.zero_grad(set_to_none=True)
             engine.backward(terms["loss"])
