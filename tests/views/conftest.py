@@ -13,20 +13,27 @@ from scssl import views
 from scssl._registry import VIEWS
 
 CELLS, GENES, BATCHES = 400, 500, 4
+SCALE = 100.0
 
 
 @pytest.fixture
-def values():
-    """Every value occurs once, so that moves can be followed."""
+def counts():
+    """Every count occurs once, so that moves can be followed."""
     order = np.random.default_rng(0).permutation(CELLS * GENES) + 1
     return torch.from_numpy(order.reshape(CELLS, GENES).astype(np.float32))
 
 
 @pytest.fixture
-def adata(values):
+def values(counts):
+    """The values that belong to the counts; they differ as well."""
+    return torch.log1p(counts / SCALE)
+
+
+@pytest.fixture
+def adata(values, counts):
     """The same as an object, in four batches that stand mixed in the file."""
     obs = pd.DataFrame({"batch": [f"b{i % BATCHES}" for i in range(CELLS)]}, index=[f"c{i}" for i in range(CELLS)])
-    return ad.AnnData(sp.csr_matrix(values.numpy()), obs=obs)
+    return ad.AnnData(sp.csr_matrix(values.numpy()), obs=obs, layers={"counts": sp.csr_matrix(counts.numpy())})
 
 
 @pytest.fixture
@@ -41,6 +48,7 @@ def ring():
 def context(values, ring):
     """What every registered view has to know."""
     known = {VIEWS.get(name)().key: ring for name in ("knn", "bbknn", "mnn")}
+    known["thin/rna"] = np.full(CELLS, SCALE, dtype=np.float32)
     return views.Context(np.arange(CELLS), lambda index: values[index], CELLS, known=known)
 
 

@@ -217,7 +217,7 @@ def test_neighbours_of_all_cells_without_batches():
 
 def test_a_view_without_its_graph_says_so(values, generator):
     context = views.Context(np.arange(400), lambda i: values[i], 400)
-    with pytest.raises(InputError, match="no graph of partners"):
+    with pytest.raises(InputError, match=r"prepare\(\) was not called"):
         views.Mnn(p=1.0)(values, context, generator())
 
 

@@ -8,7 +8,7 @@ import torch
 
 from scssl import _random, views
 from scssl._errors import InputError, KeyNotFoundError
-from scssl.views._base import choose, draw, normal
+from scssl.views._base import choose, coins, draw, normal, whole
 
 CELLS, GENES = 400, 500
 
@@ -59,6 +59,23 @@ def test_crossover_takes_the_share_from_one_other_cell(values, context, generato
     assert len(set(partners)) > CELLS / 2
 
 
+def test_replace_takes_each_gene_from_a_cell_of_its_own(values, context, generator):
+    changed = views.Replace(fraction=0.25, p=1.0)(values, context, generator())
+    owner = {float(v): (i, j) for i in range(CELLS) for j, v in enumerate(values[i])}
+    taken = torch.nonzero(changed != values).tolist()
+    assert (
+        abs(len(taken) - CELLS * 125) < 4 * (CELLS * 125 / CELLS) ** 0.5 + CELLS * 125 / 100
+    )  # now and then from itself
+    donors = np.zeros((CELLS, CELLS), dtype=int)
+    for i, j in taken:
+        donor, gene = owner[float(changed[i, j])]
+        assert gene == j
+        donors[i, donor] += 1
+    assert (donors.sum(1) > 110).all()
+    assert donors.max() <= 12  # no cell gives much to one other cell
+    assert 150 < (donors.sum(0) > 0).sum() <= 256
+
+
 @pytest.mark.parametrize("shape", [(7, 1), (300, 33), (64, 2001)])
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
 def test_choose_and_draw_are_exact(shape, share, generator):
@@ -67,6 +84,19 @@ def test_choose_and_draw_are_exact(shape, share, generator):
     drawn = draw(shape, k, generator())
     assert drawn.shape == (shape[0], k)
     assert all(len(set(row.tolist())) == k for row in drawn)
+
+
+def test_coins_and_whole_numbers_are_fair(generator):
+    thrown = coins((500, 400), 0.3, generator())
+    assert abs(float(thrown.float().mean()) - 0.3) < 3 * (0.21 / thrown.numel()) ** 0.5
+    own = coins((500, 400), torch.linspace(0, 1, 500)[:, None], generator()).float().mean(1)
+    assert (own - torch.linspace(0, 1, 500)).abs().max() < 5 * 0.5 / 400**0.5
+    assert float(own[0]) == 0
+    assert float(own[-1]) == 1
+    drawn = whole((500, 400), 7, generator())
+    rates = torch.bincount(drawn.flatten(), minlength=7) / drawn.numel()
+    assert len(rates) == 7
+    assert (rates - 1 / 7).abs().max() < 4 * (6 / 49 / drawn.numel()) ** 0.5
 
 
 def test_noise_of_two_cells_is_independent(generator):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from scssl.views._base import Context, View
-from scssl.views.corrupt import CrossOver, Gaussian, InnerSwap, Mask
+from scssl.views.corrupt import CrossOver, Gaussian, InnerSwap, Mask, Replace
 from scssl.views.neighbors import Bbknn, Knn, Mnn, Neighbor
 from scssl.views.pipeline import PIPELINES, describe, resolve
+from scssl.views.thin import Thin
 
 __all__ = [
     "PIPELINES",
@@ -18,6 +19,8 @@ __all__ = [
     "Mask",
     "Mnn",
     "Neighbor",
+    "Replace",
+    "Thin",
     "View",
     "describe",
     "resolve",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scssl import _keys
+from scssl._errors import InputError
 from scssl._registry import ViewSpec  # noqa: TC001 - the check of parameters reads it
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
@@ -100,6 +101,19 @@ class View(ABC):
     @abstractmethod
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """The changed cells; `x` is a copy that may be written to."""
+
+    def recall(self, context: Context, key: str) -> Any:
+        """What :meth:`prepare` put under `key`.
+
+        Raises
+        ------
+        InputError
+            If it was not called for these cells.
+        """
+        if key not in context.known:
+            msg = f"View {self.spec.name!r} has to know something about all cells: prepare() was not called for them."
+            raise InputError(msg, code="not_prepared", parameter="views", fix="Call view.prepare(source, data) first.")
+        return context.known[key]
 
     def needs_genes(self) -> int:
         """Smallest number of genes with which the view does anything."""

@@ -1,4 +1,4 @@
-"""Corruptions of single cells: mask, Gaussian noise, inner swap, crossover.
+"""Corruptions of single cells: mask, Gaussian noise, inner swap, crossover, replacement.
 
 The definitions are those of CLEAR :cite:p:`han2022clear` as scSSL-Bench :cite:p:`ovcharenko2025scssl` uses them, except
 that the inner swap is a true permutation. Shares of genes are exact counts, not probabilities.
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from scssl._registry import VIEWS
-from scssl.views._base import SHARE, Context, View, choose, count_of, draw, normal
+from scssl.views._base import SHARE, Context, View, choose, count_of, draw, normal, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+POOL = 256
 
 
 @VIEWS.register("mask", summary="sets a share of the genes to zero", reference="han2022clear")
@@ -113,3 +115,35 @@ class CrossOver(View):
         partner = torch.randint(context.n_obs, (len(x),), generator=generator, device=x.device)
         other = context.values(partner.cpu().numpy())
         return x.lerp_(other, choose(x.shape, k, generator).to(x.dtype))
+
+
+@VIEWS.register(
+    "replace", summary="takes each of a share of the genes from a cell of its own", reference="han2022clear"
+)
+@dataclass(frozen=True)
+class Replace(View):
+    """Replace a share of the genes of a cell, each by its value in another random cell: CLEAR's mutation.
+
+    The donors are drawn from 256 random cells of the data set, new ones for every mini-batch and view: of as many cells as
+    a mini-batch has, each gene of each cell meets any other one equally likely, without a look-up in the whole data set
+    for every value.
+
+    Parameters
+    ----------
+    fraction
+        Share of the genes.
+    p
+        Probability that a cell is changed.
+    """
+
+    fraction: float = field(default=0.25, metadata=SHARE)
+
+    def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
+        """Values of other cells in exactly ``int(fraction * genes)`` places."""
+        k = count_of(self.fraction, x.shape[1])
+        if not k:
+            return x
+        pool = torch.randint(context.n_obs, (POOL,), generator=generator, device=x.device)
+        others = context.values(pool.cpu().numpy())
+        genes = draw(x.shape, k, generator)
+        return x.scatter_(1, genes, others[whole(genes.shape, POOL, generator), genes])

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from scssl._errors import InputError
 from scssl._registry import VIEWS
 from scssl.data import partners
 from scssl.views._base import SHARE, Context, View, coins
@@ -70,10 +69,7 @@ class Neighbor(View):
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Cells mixed with one of their partners each."""
-        if self.key not in context.known:
-            msg = f"View {self.spec.name!r} has no graph of partners: its prepare() was not called for these cells."
-            raise InputError(msg, code="not_prepared", parameter="views", fix="Call view.prepare(source, data) first.")
-        partner = pick(context.known[self.key], context.index, generator)
+        partner = pick(self.recall(context, self.key), context.index, generator)
         paired = np.flatnonzero(partner >= 0)
         if not len(paired):
             return x
