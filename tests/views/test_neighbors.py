@@ -352,3 +352,26 @@ def test_modalities_share_the_graph(mudata):
             assert any(torch.equal(x[i], plain[j]) for j in ([i] if len(partners_of) == 0 else partners_of))
     ssl.pp.partners(mudata, "mnn", batch_key="batch")
     assert (mudata.obsp["mnn_partners"] != graph).nnz == 0
+
+
+def test_partners_are_measured_in_the_modality_that_is_mixed(mudata):
+    ssl.pp.recipe(mudata)
+    lacking = mudata.copy()
+    lacking.mod["prot"] = lacking["prot"][::2].copy()
+    lacking.update()
+    source, whole = Source.from_data(lacking, batch_key="batch"), Source.from_data(mudata, batch_key="batch")
+    assert list(source.present) == ["prot"]
+    view = views.Bbknn(alpha=0.0, p=1.0)
+    view.prepare(source, lacking)
+    rna = partners.partners(Source.from_data(mudata, batch_key="batch", modalities=["rna"]), "bbknn", 3)
+    assert (source.known["bbknn:3"] != rna).nnz == 0  # of the complete modality
+    order = mudata.obs_names.get_indexer(lacking.obs_names)
+    assert (order == np.arange(120)).all()
+    index, there = np.arange(120), source.present["prot"]
+    batch = views.pipeline.augment(source.take(index), [view], source, index, seed=0, counters=(0, 0, 0))
+    plain = whole.rows("prot", index)
+    for i in index[there]:
+        known = [j for j in rna.indices[rna.indptr[i] : rna.indptr[i + 1]] if there[j]]
+        assert any(torch.equal(batch.x["prot"][i], plain[j]) for j in known or [i])
+    views.Thin().prepare(source, lacking)
+    assert (source.known["thin/prot"] > 0).sum() == there.sum()

@@ -59,6 +59,8 @@ def source_id(source: Source) -> str:
     for modality, matrix in source.matrices.items():
         digest.update(f"{modality}:{matrix.shape}".encode())
         _add(digest, matrix)
+    for modality, there in source.present.items():
+        digest.update(modality.encode() + there.tobytes())
     digest.update(_hash(source.obs_names))
     if source.batch is not None:
         digest.update(_hash(np.asarray(source.batch_names, dtype=object)[source.batch]))

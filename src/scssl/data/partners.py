@@ -29,6 +29,9 @@ Edges = tuple[np.ndarray, np.ndarray]
 def partners(source: Source, kind: str, k: int) -> sp.csr_matrix:
     """The graph of a kind for the cells of `source`, from 50 principal components of all modalities.
 
+    Modalities that some cells lack are left out, as long as one is complete: else cells would be alike because they lack
+    the same.
+
     Parameters
     ----------
     source
@@ -50,7 +53,8 @@ def partners(source: Source, kind: str, k: int) -> sp.csr_matrix:
         If `kind` needs batches, and there are not two.
     """
     check(source, kind)
-    x = decompose(source.matrices, COMPONENTS).scores.astype(np.float32)
+    complete = {name: matrix for name, matrix in source.matrices.items() if name not in source.present}
+    x = decompose(complete or source.matrices, COMPONENTS).scores.astype(np.float32)
     batch = np.zeros(len(x), dtype=int) if source.batch is None else source.batch
     groups = [np.flatnonzero(batch == code) for code in np.unique(batch)]
     edges = {KNN: _within, BBKNN: _balanced, MNN: _mutual}[kind](x, groups, k)
@@ -80,6 +84,13 @@ def stored(data: Any, source: Source, kind: str, k: int) -> sp.csr_matrix | None
             if graph_id(graph) == record["graph"]:
                 return graph
     return None
+
+
+def among(graph: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
+    """The graph without the partners for which `there` is false."""
+    kept = sp.csr_matrix(graph @ sp.diags(there.astype(np.float32)))
+    kept.eliminate_zeros()
+    return kept
 
 
 def _within(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:

@@ -108,7 +108,7 @@ class Source:
         batch, names = (None, []) if batch_key is None else codes(column(data, batch_key, parameter="batch_key"))
         there = {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
         return cls(
-            {name: _spread(csr(part, layer=layer, genes=chosen[name]), there[name]) for name, part in parts.items()},
+            {name: spread(csr(part, layer=layer, genes=chosen[name]), there[name]) for name, part in parts.items()},
             {name: np.asarray(part.var_names[chosen[name]], dtype=str) for name, part in parts.items()},
             data.obs_names,
             batch=batch,
@@ -125,7 +125,7 @@ class Source:
         found = {name: align(part.var_names, features[name]) for name, part in parts.items()}
         there = {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
         matrices = {
-            name: _spread(_placed(csr(part, layer=layer), found[name].positions), there[name])
+            name: spread(_placed(csr(part, layer=layer), found[name].positions), there[name])
             for name, part in parts.items()
         }
         return cls(matrices, {name: features[name] for name in parts}, data.obs_names, present=there), found
@@ -202,7 +202,7 @@ def _placed(matrix: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
     return sp.csr_matrix((own.data, found[own.indices], own.indptr), shape=(matrix.shape[0], len(positions)))
 
 
-def _spread(matrix: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
+def spread(matrix: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
     """The rows put where `there` is true, empty rows elsewhere."""
     if there.all():
         return matrix

@@ -52,7 +52,8 @@ def partners(
     layer
         Layer to read; ``X`` by default.
     modalities
-        Modalities of a MuData; all by default. Each has the same weight.
+        Modalities of a MuData; all by default. Each has the same weight; those that some cells lack are left out, as long as
+        one is complete.
     mask_by
         Boolean column of ``var`` that marks the genes to use, as in :func:`scssl.tl.fit`.
     key_added

@@ -63,13 +63,18 @@ class Neighbor(View):
     def prepare(self, source: Source, data: Any) -> None:
         """The graph: that of :func:`scssl.pp.partners` if it was made of these cells and values, else a new one."""
         partners.check(source, self.graph)
-        if self.key not in source.known:
-            stored = partners.stored(data, source, self.graph, self.k)
-            source.known[self.key] = partners.partners(source, self.graph, self.k) if stored is None else stored
+        if self.key in source.known:
+            return
+        graph = partners.stored(data, source, self.graph, self.k)
+        graph = partners.partners(source, self.graph, self.k) if graph is None else graph
+        source.known[self.key] = graph
+        for name, there in source.present.items():  # a partner has to be measured in the modality that is mixed
+            source.known[f"{self.key}/{name}"] = partners.among(graph, there)
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Cells mixed with one of their partners each."""
-        partner = pick(self.recall(context, self.key), context.index, generator)
+        graph = context.known.get(f"{self.key}/{context.modality}")
+        partner = pick(self.recall(context, self.key) if graph is None else graph, context.index, generator)
         paired = np.flatnonzero(partner >= 0)
         if not len(paired):
             return x

@@ -15,7 +15,7 @@ from scssl._errors import InputError
 from scssl._registry import VIEWS
 from scssl.data.matrix import csr
 from scssl.data.recipe import kind_of
-from scssl.data.source import parts_of
+from scssl.data.source import parts_of, spread
 from scssl.views._base import SHARE, Context, View
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _factors(source: Source, name: str, part: Any) -> np.ndarray:
         raise InputError(msg, code="no_counts", parameter="views", fix=fix)
     genes = pd.Index(part.var_names.astype(str)).get_indexer(source.features[name])
     counts, values = csr(part, layer=_keys.COUNTS_LAYER, genes=genes), source.matrices[name]
+    counts = spread(counts, source.present[name]) if name in source.present else counts
     units = sp.csr_matrix((np.expm1(values.data, dtype=np.float64), values.indices, values.indptr), shape=values.shape)
     there, wanted = (np.asarray(m.sum(axis=1, dtype=np.float64)).ravel() for m in (units, counts))
     factors = np.divide(wanted, there, out=np.zeros_like(wanted), where=there > 0).astype(np.float32)
