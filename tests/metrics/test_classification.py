@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from scssl.metrics import NotApplicable
-from scssl.metrics.classification import accuracy, balanced_accuracy, macro_f1, macro_f1_shared, weighted_f1
+from scssl.metrics import Inputs, NotApplicable, measure
+from scssl.metrics.classification import (
+    accuracy,
+    balanced_accuracy,
+    macro_f1,
+    macro_f1_shared,
+    rejection_area,
+    rejection_curve,
+    weighted_f1,
+)
 
 
 def drawn(seed, predict_new):
@@ -52,3 +60,36 @@ def test_bounds_and_renaming(metric):
     assert metric(*renamed) == pytest.approx(metric(truth, predicted))
     assert metric(truth, truth) == 1.0
     assert metric(truth, np.repeat("none", len(truth))) == 0.0
+
+
+def test_union_counts_labels_that_are_never_true():
+    truth, predicted = np.array(list("aabb")), np.array(list("abbz"))
+    expected = sk.f1_score(truth, predicted, average="macro", zero_division=0)
+    assert measure("macro_f1_union", Inputs({"truth": truth, "predicted": predicted})).value == pytest.approx(expected)
+    assert expected < measure("macro_f1", Inputs({"truth": truth, "predicted": predicted})).value
+
+
+def test_rejection_is_the_mean_over_all_orders_of_ties():
+    from itertools import permutations
+
+    truth, predicted = np.array(list("aabba")), np.array(list("abbaa"))
+    confidence = np.array([0.9, 0.9, 0.9, 0.5, 0.2])
+    right = truth == predicted
+    orders = [(*ties, 3, 4) for ties in permutations([0, 1, 2])]
+    curves = [np.cumsum(right[list(order)]) / np.arange(1, 6) for order in orders]
+    coverage, accuracy = rejection_curve(truth, predicted, confidence)
+    np.testing.assert_allclose(coverage, np.arange(1, 6) / 5)
+    np.testing.assert_allclose(accuracy, np.mean(curves, axis=0))
+    assert rejection_area(truth, predicted, confidence) == pytest.approx(np.mean(curves))
+
+
+def test_confidence_that_knows_is_worth_something():
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 3, 400)
+    predicted = np.where(random.random(400) < 0.7, truth, (truth + 1) % 3)
+    right = truth == predicted
+    blind = rejection_area(truth, predicted, np.ones(400))
+    assert blind == pytest.approx(right.mean())
+    assert rejection_area(truth, predicted, right.astype(float)) > blind + 0.1
+    assert rejection_area(truth, predicted, 1.0 - right) < blind - 0.1
+    assert rejection_area(truth, truth, random.random(400)) == 1.0

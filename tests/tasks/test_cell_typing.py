@@ -100,3 +100,75 @@ def test_votes_are_those_of_scikit_learn(embedding, cells, weights):
     won = vote(nearest(embedding[:100], 7, query=embedding[100:]), codes[:100], 3, weights=weights, ties="first")
     assert np.array_equal(won.codes, model.predict(embedding[100:]))
     np.testing.assert_allclose(won.share, model.predict_proba(embedding[100:]).max(axis=1), rtol=1e-5)
+
+
+def test_the_linear_probe_is_logistic_regression(embedding, cells):
+    from sklearn.linear_model import LogisticRegression
+
+    query = cells.batch == "b0"
+    found = values(CellTyping().score(embedding, replace(cells, query=query), split="x"))
+    size = np.sqrt(((embedding[~query] - embedding[~query].mean(axis=0)) ** 2).mean())
+    model = LogisticRegression(max_iter=1000).fit(embedding[~query] / size, cells.labels[~query].astype(str))
+    predicted = model.predict(embedding[query] / size)
+    truth = cells.labels[query].astype(str)
+    assert found["x", "accuracy_linear"] == pytest.approx((predicted == truth).mean())
+    assert found["x", "macro_f1_linear"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+
+
+def test_rotation_order_and_size_do_not_matter(embedding, cells):
+    random = np.random.default_rng(0)
+    rotation, order = np.linalg.qr(random.normal(size=(5, 5)))[0], random.permutation(len(cells))
+    expected = values(CellTyping().score(embedding, cells))
+    assert values(CellTyping().score(embedding @ rotation, cells)) == pytest.approx(expected, abs=1e-6)
+    assert values(CellTyping().score(embedding * 1e3 + 5, cells)) == pytest.approx(expected, abs=1e-6)
+    moved = replace(cells, names=cells.names[order], labels=cells.labels[order], batch=cells.batch[order])
+    assert values(CellTyping().score(embedding[order], moved)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_donors_are_held_out_in_turn(embedding, cells):
+    donors = np.array([f"d{i % 5}" for i in range(150)], dtype=object)
+    grouped = replace(cells, groups=donors, grouped_by="donor", held_out=("d1", "d3"))
+    found = values(CellTyping().score(embedding, grouped))
+    assert {split for split, _ in found} == {f"held-out donor={d}, transductive" for d in ("d1", "d3")}
+    one = values(CellTyping().score(embedding, replace(cells, query=donors == "d3"), split="x"))
+    assert found["held-out donor=d3, transductive", "macro_f1"] == one["x", "macro_f1"]
+
+
+def test_a_model_may_answer_itself(embedding, cells):
+    query = cells.batch == "b2"
+    own = {"labels": np.where(np.arange(150) % 2, cells.labels, "t0"), "confidence": np.arange(150) % 2 + 0.5}
+    scores = CellTyping().score(embedding, replace(cells, query=query), split="x", own=own)
+    found = values(scores)
+    right = (own["labels"] == cells.labels)[query]
+    assert found["x", "accuracy_head"] == pytest.approx(right.mean())
+    assert {"macro_f1", "macro_f1_linear", "macro_f1_head"} <= {metric for _, metric in found}
+    assert not [s for s in CellTyping().score(embedding, cells) if s.metric.endswith("_head")]
+
+
+def test_five_neighbours_in_the_paper_profile(embedding, cells):
+    query = np.arange(150) % 4 == 0
+    found = values(CellTyping().score(embedding, replace(cells, query=query), profile="paper", split="x"))
+    model = KNeighborsClassifier(5).fit(embedding[~query], cells.labels[~query].astype(str))
+    truth, predicted = cells.labels[query].astype(str), model.predict(embedding[query])
+    assert found["x", "accuracy_k5"] == pytest.approx((truth == predicted).mean())
+    assert found["x", "macro_f1_union_k5"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert found["x", "macro_f1_union_shared"] == found["x", "macro_f1_union"]
+
+
+def test_a_large_reference_is_sampled_by_name(embedding, cells, monkeypatch):
+    from scssl.tasks import _readout
+
+    monkeypatch.setattr(_readout, "PROBE_CELLS", 60)
+    query = np.arange(150) < 50
+    scores = CellTyping().score(embedding, replace(cells, query=query), split="x")
+    note = next(s.message for s in scores if s.metric == "macro_f1_linear")
+    assert note == "The probe was fitted to 60 of 100 labelled cells."
+    order = np.random.default_rng(0).permutation(150)
+    moved = replace(cells, names=cells.names[order], labels=cells.labels[order], query=query[order])
+    assert values(CellTyping().score(embedding[order], moved, split="x")) == pytest.approx(values(scores))
+
+
+def test_a_reference_of_one_label(embedding, cells):
+    query = cells.labels != "t0"
+    found = {s.metric: s for s in CellTyping().score(embedding, replace(cells, query=query))}
+    assert found["accuracy_linear"].value == found["accuracy"].value == 0.0

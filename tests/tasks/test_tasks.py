@@ -14,7 +14,7 @@ from scssl.tasks import _base as base
 from scssl.tasks.batch_correction import BatchCorrection
 from scssl.tasks.cell_typing import CellTyping
 
-BEYOND = ("cilisi", "isolated_labels_f1", "knn_purity", "scgraph")
+BEYOND = ("cilisi", "isolated_labels_f1", "knn_purity")
 BOTH = ["batch_correction", "cell_typing"]
 
 
@@ -73,16 +73,14 @@ def test_oracle_does_not_know_batches_and_is_not_collapsed(cells):
     assert np.array_equal(task.controls(cells)["oracle"], task.controls(swapped)["oracle"])
     two = replace(cells, labels=np.where(cells.labels == "t0", "t0", "rest").astype(object))
     for control in task.controls(two).values():
-        # with two labels there is no graph of types
-        assert {s.status for s in task.score(control, two) if s.metric != "scgraph"} == {_results.OK}
+        assert {s.status for s in task.score(control, two)} == {_results.OK}
 
 
 def test_oracle_is_at_least_as_good_as_noise_and_real_cells_lie_between(embedding, cells):
     rows = [{**row, "method": "real"} for row in score_rows(embedding, cells, BOTH)]
     scores = _results.scale(_results.frame([*control_rows(cells, BOTH), *rows]))
     wide = scores.pivot_table(index=["task", "metric"], columns="method", values="value")
-    # noise mixes batches perfectly; three types in batches of 50 cells make no graph
-    unbracketed = {"bras", "ilisi", "cilisi", "kbet", "pcr_comparison", "scgraph"}
+    unbracketed = {"bras", "ilisi", "cilisi", "kbet", "pcr_comparison"}  # noise mixes batches perfectly
     bracketed = wide[~wide.index.get_level_values("metric").isin(unbracketed)]
     assert (bracketed["oracle"] > bracketed["random"] + 0.1).all()
     assert (bracketed["oracle"] >= bracketed["real"] - 0.02).all()
@@ -103,7 +101,7 @@ def test_a_broken_metric_costs_one_row(embedding, cells, monkeypatch):
     row = after.loc[("kbet", "")]
     assert (row["status"], row["message"]) == ("failed", "ZeroDivisionError: by nought")
     assert np.isnan(row["value"])
-    others = [place for place in before.index if place[0] not in ("kbet", "scgraph")]
+    others = [place for place in before.index if place[0] != "kbet"]
     assert after.loc[others, "value"].equals(before.loc[others, "value"])
     assert (after.loc[others, "status"] == "ok").all()
 
@@ -136,13 +134,13 @@ def test_an_embedding_that_cannot_be_scored_fails_alone(embedding, cells, spoil,
     assert scores["message"].str.contains(message, regex=False).all()
     assert scores["value"].isna().all()
     assert set(scores["metric"]) == set(table(embedding, cells)["metric"])
-    assert set(table(embedding, cells).query("metric != 'scgraph'")["status"]) == {"ok"}
+    assert set(table(embedding, cells)["status"]) == {"ok"}
 
 
 def test_a_collapsed_embedding_keeps_its_values_and_is_marked(cells):
     scores = table(np.ones((len(cells), 5)), cells).set_index("metric")
     assert scores.loc["pcr_comparison", "status"] == "not_applicable"
-    rest = scores.drop(["pcr_comparison", "scgraph"])
+    rest = scores.drop("pcr_comparison")
     assert set(rest["status"]) == {"collapsed"}
     assert rest["value"].notna().all()
     assert rest["message"].str.startswith("collapsed: cells differ by 0.0e+00").all()
@@ -189,4 +187,4 @@ def test_scoring_needs_neither_torch_nor_anndata():
         "print(len(rows), [m for m in ('torch', 'anndata', 'jax', 'umap', 'scanpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "48 []"
+    assert done.stdout.strip() == "58 []"

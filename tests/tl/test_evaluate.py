@@ -59,8 +59,8 @@ def test_rows_are_complete(adata):
     assert tuple(table.columns) == _results.COLUMNS
     assert set(table["method"]) == {"good", "pca", "random", "oracle"}
     assert (table["key"] == table["method"]).all()
-    assert len(table) == 4 * (14 + 3 * 5)
-    assert set(table.query("metric != 'scgraph'")["status"]) == {"ok"}  # batches of 50 cells say too little of types
+    assert len(table) == 4 * (13 + 3 * 8)
+    assert set(table["status"]) == {"ok"}
     assert (table["n_obs"] == 150).all()
     assert len(set(table["data_id"])) == 1
     assert (table["score_s"] >= 0).all()
@@ -94,7 +94,7 @@ def test_a_second_call_adds_and_replaces(adata):
     assert set(second["method"]) == {"pca", "random", "oracle"}
     stored = ssl.get.scores(adata)
     assert set(stored["method"]) == {"good", "pca", "random", "oracle"}
-    assert len(stored) == len(first) + 29
+    assert len(stored) == len(first) + 37
     again = ssl.tl.evaluate(adata, use_rep="pca", **KEYS)
     pd.testing.assert_frame_equal(core(again), core(second))
     assert len(ssl.get.scores(adata)) == len(stored)
@@ -130,7 +130,7 @@ def test_one_bad_embedding_does_not_touch_the_others(adata):
     adata.obsm["X_bad"], adata.obsm["X_flat"] = bad, np.ones((150, 4))
     table = ssl.tl.evaluate(adata, use_rep=["bad", "good", "flat"], **KEYS)
     broken = table[table["method"] == "bad"]
-    assert len(broken) == 14 + 5
+    assert len(broken) == 13 + 8
     assert set(broken["status"]) == {"failed"}
     assert (
         broken["message"]
@@ -159,7 +159,7 @@ def test_tasks_follow_from_the_columns(adata):
 def test_without_a_matrix(adata):
     bare = ad.AnnData(obs=adata.obs.copy(), obsm={"X_good": adata.obsm["X_good"]})
     table = ssl.tl.evaluate(bare, use_rep="good", **KEYS)
-    before = table["metric"].isin(["pcr_comparison", "scgraph"])
+    before = table["metric"] == "pcr_comparison"
     assert set(table[before]["status"]) == {"not_applicable"}
     assert set(table[~before]["status"]) == {"ok"}
     assert table["data_id"].str.len().min() > 8
@@ -304,3 +304,18 @@ def test_holes_in_x_are_said_in_our_words(adata):
     assert pcr["status"] == "not_applicable"
     assert "1 values of X are NaN or inf" in pcr["message"]
     assert set(table.query("metric == 'bras'")["status"]) == {"ok"}
+
+
+def test_groups_are_held_out_in_turn(adata):
+    adata.obs["donor"] = pd.Categorical([f"d{i % 4}" for i in range(150)])
+    keys = {"use_rep": "good", "label_key": "cell_type", "tasks": "cell_typing"}
+    each = ssl.tl.evaluate(adata, split_key="donor", held_out="each", **keys)
+    assert sorted(each["split"].unique()) == [f"held-out donor=d{i}, transductive" for i in range(4)]
+    some = ssl.tl.evaluate(adata, split_key="donor", held_out=["d1"], **keys)
+    assert set(some["split"]) == {"held-out donor=d1, transductive"}
+    batch = ssl.tl.evaluate(adata, batch_key="batch", held_out="b2", **keys)
+    assert set(batch["split"]) == {"held-out batch=b2, transductive"}
+    with pytest.raises(ssl.KeyNotFoundError, match="Did you mean 'd1'"):
+        ssl.tl.evaluate(adata, split_key="donor", held_out=["d11"], **keys)
+    with pytest.raises(ssl.InputError, match="neither split_key nor batch_key"):
+        ssl.tl.evaluate(adata, held_out="each", **keys)

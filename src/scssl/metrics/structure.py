@@ -1,8 +1,8 @@
 """Scores of integration that scIB does not have, or not in this form: a block of their own, outside of its totals.
 
-They are computed by default, from the neighbours, clusterings and components that the ten of scIB need anyway: mixing
-inside each type (``cilisi``), rare types (``isolated_labels_f1``), the surroundings of a cell (``knn_purity``), and the
-relations between types (``scgraph``), which the others are blind to.
+Three are computed by default, from the neighbours and clusterings that the ten of scIB need anyway: mixing inside each
+type (``cilisi``), rare types (``isolated_labels_f1``), the surroundings of a cell (``knn_purity``). The fourth has to be
+named: the relations between types (``scgraph``), which the others are blind to, need four types in batches of 100 cells.
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ def knn_purity(neighbors: Neighbors, labels: Groups) -> Measured:
     group="beyond",
     needs=("before", "embedding", "labels", "batch"),
     lower=-1.0,
+    default=False,
     reference="wang2025scgraph",
     summary="do types lie to each other as they do inside single batches? Flags embeddings that tear types apart",
 )

@@ -65,6 +65,12 @@ class Task(ABC):
         chosen = [spec for spec in chosen if spec.task == self.spec.name and spec.default]
         return [spec.name for spec in sorted(chosen, key=lambda spec: (spec.group, not spec.main, spec.name))]
 
+    def of_group(self, group: str) -> list[str]:
+        """Names of all metrics of the task in a group, the main one first."""
+        chosen = [METRICS.describe(name) for name in METRICS]
+        chosen = [spec for spec in chosen if (spec.task, spec.group) == (self.spec.name, group)]
+        return [spec.name for spec in sorted(chosen, key=lambda spec: (not spec.main, spec.name))]
+
     def controls(self, cells: Cells, *, width: int = CONTROL_WIDTH, seed: int = 0) -> dict[str, np.ndarray]:
         """Embeddings that bracket the scale: ``random`` noise, and an ``oracle`` made from the answers.
 

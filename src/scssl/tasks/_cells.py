@@ -33,6 +33,9 @@ class Cells:
         Cell type and batch as text, complete; ``None`` if unknown.
     query
         Cells that were held out (their labels are to be predicted from the others); ``None`` without a split.
+    groups, grouped_by, held_out
+        Group of each cell as text (donor, study), the name of that column, and the groups that are held out in turn
+        (all if none is named); ``None`` to hold out batches.
     before
         Representation without any integration, against which PCR is compared; shape ``(n, d)``.
     before_note
@@ -54,6 +57,9 @@ class Cells:
     before: np.ndarray | None = None
     before_note: str = ""
     labelled: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    grouped_by: str = ""
+    held_out: tuple[str, ...] = ()
     source: str = ""
     target: str = ""
     source_values: sp.csr_matrix | None = None
@@ -72,7 +78,8 @@ class Cells:
         """Some of the cells, chosen by a boolean mask."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
         kept_of: dict[str, Any] = {
-            name: value if value is None or isinstance(value, str) else value[kept] for name, value in arrays.items()
+            name: value if value is None or isinstance(value, str | tuple) else value[kept]
+            for name, value in arrays.items()
         }
         return Cells(**kept_of)
 
@@ -94,6 +101,7 @@ class Cells:
         layer: str | None = None,
         profile: str = "clean",
         unlabelled: Sequence[str] = (),
+        held_out: Sequence[str] | None = None,
         target: str | None = None,
         values: bool = False,
     ) -> Cells:
@@ -106,7 +114,10 @@ class Cells:
         batch_key, label_key
             Columns of ``obs``.
         split_key
-            Column of ``obs`` in which held-out cells are called ``"query"``, as :func:`scssl.pp.split` does.
+            Column of ``obs`` in which held-out cells are called ``"query"``, as :func:`scssl.pp.split` does; with
+            `held_out` any column of groups.
+        held_out
+            Groups of `split_key` (of `batch_key` without one) that are held out in turn; all if the list is empty.
         modality
             Modality of a MuData whose cells are described. By default all cells of the object; `before` is then made of
             the values of ``"rna"``, else of the first modality.
@@ -130,11 +141,17 @@ class Cells:
         before, note = (None, "") if batch is None else _before(part, layer, all_genes=profile == "paper")
         without = {name.strip().lower() for name in unlabelled}
         known = None if labels is None else np.array([label.strip().lower() not in without for label in labels])
+        groups, query = None, None if split is None else split == _keys.QUERY
+        if held_out is not None:
+            groups, query = batch if split is None else split, None
         return cls(
             names=np.asarray(part.obs_names, dtype=object),
             labels=labels,
             batch=batch,
-            query=None if split is None else split == _keys.QUERY,
+            query=query,
+            groups=groups,
+            grouped_by="" if groups is None else str(split_key or batch_key),
+            held_out=tuple(held_out or ()),
             before=before,
             before_note=note,
             labelled=None if known is None or known.all() else known,

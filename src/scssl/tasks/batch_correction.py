@@ -29,17 +29,17 @@ _OF_PAPER = {"bras": "silhouette_batch", "kbet": "kbet_scib"}
     title="Batch correction",
     needs=("batch_key",),
     reference="luecken2022scib",
-    summary="do cells of a type stay together and the batches mix? Ten scores of scIB and four beyond, on all cells",
+    summary="do cells of a type stay together and the batches mix? Ten scores of scIB and some beyond, on all cells",
 )
 class BatchCorrection(Task):
-    """The ten scores of scIB on all cells :cite:p:`luecken2022scib`, which make the totals, and four beyond.
+    """The ten scores of scIB on all cells :cite:p:`luecken2022scib`, which make the totals, and some beyond.
 
     Cells without a label (``cells.labelled``) are left out of every score that uses labels, and kept in the others.
     Profile ``"paper"`` takes the batch silhouette and the kBET of scib-metrics in place of BRAS and our kBET.
     """
 
     def metrics(self, profile: str = "clean") -> list[str]:
-        """Five scores of biology, five of mixing, four beyond; profile ``"paper"`` has the published ten."""
+        """Five scores of biology, five of mixing, three beyond; profile ``"paper"`` has the published ten."""
         names = super().metrics(profile)
         if profile != PAPER:
             return names

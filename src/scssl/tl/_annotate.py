@@ -10,12 +10,12 @@ import pandas as pd
 
 from scssl import _keys, _settings
 from scssl._errors import warn
-from scssl._neighbors import nearest as nearest_cells
 from scssl._registry import listed, nearest
 from scssl._validate import WARNING, Problem, columns, enforce
 from scssl._validate.names import key as check_key
 from scssl.data.columns import column
-from scssl.tasks._vote import WEIGHTS, vote
+from scssl.tasks._readout import by_line, by_neighbors
+from scssl.tasks._vote import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 KNN, LINEAR = CLASSIFIERS = ("knn", "linear")
-_STEPS = 2000
 
 
 def annotate(
@@ -51,7 +50,8 @@ def annotate(
     label_key
         Column of ``obs`` of the reference.
     classifier
-        ``"knn"``: the `k` nearest reference cells vote. ``"linear"``: logistic regression on the embedding.
+        ``"knn"``: the `k` nearest reference cells vote. ``"linear"``: logistic regression on the embedding (fitted to at
+        most 20,000 cells). They are the read-outs of the task ``cell_typing``.
     k
         Reference cells that vote; fewer if there are not as many.
     weights
@@ -92,31 +92,19 @@ def annotate(
     slot = _slot(query, use_rep)
     labels = pd.Categorical(column(reference, label_key, parameter="label_key").astype(str))
     x, known = _dense(query.obsm[slot]), _dense(reference.obsm[_slot(reference, use_rep)])
-    codes, confidence = _by_vote(known, labels, x, k, weights) if classifier == KNN else _by_line(known, labels, x)
+    known_codes = np.asarray(labels.codes, dtype=np.int64)
+    if classifier == KNN:
+        won, note = by_neighbors(known, known_codes, x, k=int(k), weights=weights)
+        codes, confidence = won.codes, won.share
+    else:
+        keys = pd.util.hash_array(np.asarray(reference.obs_names, dtype=object))
+        codes, confidence, note = by_line(known, known_codes, x, keys=keys)
+    if note:
+        warn(note)
     label = pd.Series(pd.Categorical.from_codes(codes, labels.categories), index=query.obs_names)
     query.obs[_keys.label(name)] = label.cat.remove_unused_categories()
     query.obs[_keys.confidence(name)] = confidence
     _settings.wrote(f".obs['{_keys.label(name)}']", f".obs['{_keys.confidence(name)}']")
-
-
-def _by_vote(
-    known: np.ndarray, labels: pd.Categorical, x: np.ndarray, k: int, weights: str
-) -> tuple[np.ndarray, np.ndarray]:
-    neighbors = nearest_cells(known, int(k), query=x)
-    if neighbors.note:
-        warn(neighbors.note)
-    won = vote(neighbors, labels.codes.astype(np.int64), len(labels.categories), weights=weights)
-    return won.codes, won.share
-
-
-def _by_line(known: np.ndarray, labels: pd.Categorical, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=_STEPS))
-    probability = model.fit(known.astype(np.float64), labels.codes).predict_proba(x.astype(np.float64))
-    return model.classes_[probability.argmax(axis=1)], probability.max(axis=1)
 
 
 def _problems(

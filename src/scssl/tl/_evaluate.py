@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 PROFILES = ("clean", "paper")
+EACH = "each"
 _ABOUT_UNLABELLED = ("label_missing_values", "unlabelled_cells")
 _NO_VALUE = "nan"  # what a missing value reads as
 
@@ -37,6 +38,7 @@ def evaluate(
     batch_key: str | None = None,
     label_key: str | None = None,
     split_key: str | None = None,
+    held_out: str | Sequence[str] | None = None,
     modality: str | None = None,
     target: str | None = None,
     metrics: str | Sequence[str] | None = None,
@@ -63,6 +65,9 @@ def evaluate(
     split_key
         Column of ``obs`` that calls held-out cells ``"query"``, as :func:`scssl.pp.split` does. Without it
         ``cell_typing`` holds out every batch in turn.
+    held_out
+        ``"each"``, or the groups that are held out in turn: of `split_key`, which may then be any column (donor, study),
+        else of `batch_key`.
     modality
         Score embeddings that lie in a modality of a MuData.
     target
@@ -108,8 +113,20 @@ def evaluate(
     names = [use_rep] if isinstance(use_rep, str) else list(use_rep)
     keys = {"batch_key": batch_key, "label_key": label_key, "split_key": split_key}
     without = _without(unlabelled)
-    enforce(_problems(data, names, keys, modality=modality, seed=seed, profile=profile, unlabelled=without))
+    enforce(
+        _problems(
+            data,
+            names,
+            keys,
+            modality=modality,
+            seed=seed,
+            profile=profile,
+            unlabelled=without,
+            grouped=held_out is not None,
+        )
+    )
     enforce(_target(data, target, modality))
+    kept_out = _held_out(data, held_out, split_key or batch_key)
     holder = data if modality is None else data.mod[modality]
     wanted, chosen_metrics = _asked(tasks, metrics)
     cells = Cells.of(
@@ -120,6 +137,7 @@ def evaluate(
         modality=modality,
         profile=profile,
         unlabelled=without or (),
+        held_out=kept_out,
         target=target,
         values="values" in {need for name in wanted or () for need in TASKS.describe(name).needs},
     )
@@ -157,6 +175,7 @@ def _problems(
     seed: Any,
     profile: str,
     unlabelled: list[str] | None = None,
+    grouped: bool = False,
 ) -> Iterator[Problem]:
     """All that can be wrong with a call, before anything is computed."""
     if not (hasattr(data, "obs") and hasattr(data, "obsm")):
@@ -181,7 +200,7 @@ def _problems(
         told = () if unlabelled is None else _ABOUT_UNLABELLED
         yield from (problem for problem in found if problem.code not in told)
     if keys["split_key"] is not None:
-        yield from _split(data, keys["split_key"])
+        yield from columns.present(data, keys["split_key"], "split_key") if grouped else _split(data, keys["split_key"])
 
 
 def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:
@@ -219,6 +238,21 @@ def _without(unlabelled: str | Sequence[str] | None) -> list[str] | None:
     if unlabelled is None:
         return None
     return [_NO_VALUE, *([unlabelled] if isinstance(unlabelled, str) else map(str, unlabelled))]
+
+
+def _held_out(data: Any, held_out: str | Sequence[str] | None, key: str | None) -> list[str] | None:
+    """Groups to hold out in turn, empty for all of them; ``None`` if none are named."""
+    if held_out is None:
+        return None
+    wanted = [] if isinstance(held_out, str) and held_out == EACH else [str(name) for name in np.atleast_1d(held_out)]
+    known = [] if key is None else sorted(set(column(data, key, parameter="split_key").astype(str)))
+    wrong = [name for name in wanted if name not in known]
+    if wrong or not known:
+        has = f"{key!r} has {listed(known)}" if key else "neither split_key nor batch_key was given"
+        message = f"held_out={held_out!r} cannot be held out; {has}."
+        fix = nearest(wrong[0], known) if wrong else "Pass split_key=."
+        enforce([Problem("unknown_group", "held_out", message, fix, missing=bool(wrong))])
+    return wanted
 
 
 def _target(data: Any, target: Any, modality: str | None) -> Iterator[Problem]:
