@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.image import imread
+from scipy.sparse import csr_matrix
 
 import scssl as ssl
 from scssl import InputError, KeyNotFoundError, _keys, _results
@@ -138,7 +139,11 @@ def test_plots_work_without_torch_on_a_file(tmp_path):
         import matplotlib
         matplotlib.use("agg")
         import scssl
-        scssl.pl.benchmark("scores.csv", show=False, save="./table.png")
+        import pandas as pd
+        for scores in ("scores.csv", pd.read_csv("scores.csv")):
+            scssl.pl.benchmark(scores, show=False, save="./table.png")
+            scssl.pl.ranks(scores, show=False)
+            scssl.pl.tradeoff(scores, show=False)
         assert not {"torch", "scanpy", "anndata", "jax"} & set(sys.modules), "heavy"
     """
     subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(script)], check=True, cwd=tmp_path)
@@ -278,7 +283,7 @@ def test_a_constant_embedding_is_drawn_as_a_point(adata):
 def test_embedding_refuses_what_it_cannot_draw(adata):
     with pytest.raises(KeyNotFoundError, match=r"There is no embedding 'twoo'"):
         ssl.pl.embedding(adata, "twoo", show=False)
-    with pytest.raises(KeyNotFoundError, match=r"There is no column 'cell_typ'.*Did you mean 'cell_type'"):
+    with pytest.raises(KeyNotFoundError, match=r"neither a column nor a gene 'cell_typ'.*Did you mean 'cell_type'"):
         ssl.pl.embedding(adata, "two", color="cell_typ", show=False)
     adata.obsm["X_nan"] = np.full((60, 3), np.nan)
     with pytest.raises(InputError, match="NaN or infinite values in 60 of 60 cells"):
@@ -293,7 +298,30 @@ def test_embedding_refuses_what_it_cannot_draw(adata):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(np.nan, "–"), (0.04, "0.0 s"), (9.96, "10.0 s"), (59.4, "59 s"), (90, "1.5 min"), (7200, "2.0 h")],
+    [(np.nan, "–"), (0.04, "< 0.1 s"), (9.96, "10.0 s"), (59.4, "59 s"), (90, "1.5 min"), (7200, "2.0 h")],
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_embedding_is_coloured_by_a_gene(adata):
+    adata.layers["counts"] = np.arange(60)[:, None] * np.ones((60, 5))
+    ax = ssl.pl.embedding(adata, "two", color="3", layer="counts", show=False)
+    drawn = np.asarray(ax.collections[0].get_offsets())
+    where = {tuple(point): i for i, point in enumerate(adata.obsm["X_two"].astype(np.float32))}
+    order = [where[tuple(np.float32(point))] for point in drawn]
+    expected = mpl.colormaps["viridis"](np.asarray(order) / 59)
+    np.testing.assert_allclose(ax.collections[0].get_facecolors(), expected, atol=0.01)
+    sparse = ad.AnnData(csr_matrix(adata.X), obs=adata.obs, obsm=dict(adata.obsm))
+    dense, thin = (ssl.pl.embedding(a, "two", color="3", show=False).collections[0] for a in (adata, sparse))
+    np.testing.assert_array_equal(dense.get_facecolors(), thin.get_facecolors())
+    with pytest.raises(KeyNotFoundError, match="There is no layer 'raw'"):
+        ssl.pl.embedding(adata, "two", color="3", layer="raw", show=False)
+
+
+def test_embedding_of_mudata_finds_genes_and_columns_of_modalities():
+    mdata = ssl.datasets.synthetic(n_obs=60, n_vars=30, modalities=("rna", "prot"))
+    mdata.obsm["X_two"] = np.random.default_rng(0).normal(size=(60, 2))
+    gene = mdata.mod["prot"].var_names[1]
+    ax = ssl.pl.embedding(mdata, "two", color=[gene, "cell_type"], show=False)
+    assert len({tuple(c) for c in ax.collections[0].get_facecolors()}) > 3

@@ -273,7 +273,8 @@ def _line_note(cells: pd.DataFrame) -> str:
     if len(collapsed):  # is true of the embedding, not of single metrics: said once
         notes.append(f"{REASONS[_results.COLLAPSED]} ({collapsed['message'].iloc[0]})")
         cells = cells[cells["status"] != _results.COLLAPSED]
-    for (status, message), part in cells[cells["status"] != _results.OK].groupby(["status", "message"], sort=False):
+    for place, part in cells[cells["status"] != _results.OK].groupby(["status", "message"], sort=False):
+        status, message = map(str, place)
         everything = len(part) == len(cells) and not len(collapsed)
         what = "" if everything else ", ".join(part["metric"]) + " "
         few = part["n_seeds"].max()
@@ -335,7 +336,7 @@ def duration(seconds: float) -> str:
     if pd.isna(seconds):
         return "–"
     if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+        return "< 0.1 s" if seconds < 0.05 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 

@@ -38,7 +38,8 @@ def ranks(table: Board) -> pd.DataFrame:
 def _ranked(table: Board, column: str) -> pd.DataFrame:
     about, lines = table.columns.loc[column], table.methods
     mean, status = table.mean.loc[lines.index, column], table.status.loc[lines.index, column]
-    sound = mean.notna() & (lines["status"] != _results.COLLAPSED)
+    collapsed = mean.notna() & (lines["status"] == _results.COLLAPSED)
+    status, sound = status.mask(collapsed, _results.COLLAPSED), mean.notna() & ~collapsed
     up = -1.0 if about["better"] == "lower" else 1.0
     order = [*(up * mean[sound]).sort_values(ascending=False, kind="stable").index, *lines.index[~sound]]
     values = _repeats(table, column).reindex(order)
@@ -52,7 +53,7 @@ def _ranked(table: Board, column: str) -> pd.DataFrame:
         {
             "task": about["task"], "metric": about["metric"], "method": order, **numbers, "rank": place,
             "rank_low": bounds[:, 0], "rank_high": bounds[:, 1], "tied": bounds[:, 0] == 1,
-            "status": np.where(sound[order], status[order], lines.loc[order, "status"]),
+            "status": status[order].to_numpy(),
             "n": values.notna().sum(axis=1).to_numpy(),
         },
         columns=RANKED,

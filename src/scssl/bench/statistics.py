@@ -293,7 +293,7 @@ def _aggregates(runs: pd.DataFrame, *, strict: bool) -> list[pd.DataFrame]:
     broken = used["value"].isna() | used["status"].isin(FAILURES)
     lacking = used[broken].groupby([*place, "group"], sort=False)["metric"].agg(", ".join)
     parts["message"] = ("no number for " + lacking).reindex(parts.index).fillna("")
-    total = sum(weight * parts["value"].xs(group, level="group") for group, weight in WEIGHTS.items())
+    total = parts["value"].unstack("group") @ pd.Series(WEIGHTS)
     parts = parts.reset_index()
     whole = _averaged(parts, place, strict=True).set_index(place)
     whole = whole.assign(value=total.reindex(whole.index), metric=TOTAL).reset_index()

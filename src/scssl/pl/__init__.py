@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from scssl.pl._benchmark import benchmark
+from scssl.pl._confusion import confusion
 from scssl.pl._embedding import embedding
+from scssl.pl._ranks import ranks
+from scssl.pl._tradeoff import tradeoff
 from scssl.pl._training import history
 
-__all__ = ["benchmark", "embedding", "history"]
+__all__ = ["benchmark", "confusion", "embedding", "history", "ranks", "tradeoff"]

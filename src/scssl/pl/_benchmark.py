@@ -93,5 +93,5 @@ def _small_print(table: Board, simulated: str) -> list[str]:
     if table.lines["control"].any():
         how.append("Grey band: from the random to the oracle control.")
     if table.low.notna().any(axis=None):
-        how.append("Black line and ±: 95 % interval of the mean.")
+        how.append("Black line and ±: 95 % interval of the mean. Bold: cannot be told from the best.")
     return [line for line in (table.small_print(simulated=simulated), " ".join(how)) if line]

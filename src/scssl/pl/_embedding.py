@@ -10,8 +10,8 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from scssl import _keys, _random
-from scssl._errors import InputError
-from scssl._registry import unknown
+from scssl._errors import InputError, KeyNotFoundError
+from scssl._registry import listed, nearest, unknown
 from scssl.bench.board import simulation
 from scssl.pl._style import CATEGORIES, INK, MUTED, RULE, SAVED_DPI, finish, style
 
@@ -34,6 +34,7 @@ def embedding(
     use_rep: str | Sequence[str] | None = None,
     *,
     color: str | Sequence[str] | None = None,
+    layer: str | None = None,
     cmap: str = "viridis",
     seed: int = 0,
     ax: Axes | None = None,
@@ -53,7 +54,10 @@ def embedding(
     use_rep
         Key or keys of ``obsm``, with or without ``X_``; by default all embeddings that scssl made.
     color
-        Column or columns of ``obs``. Colours of categories are those in ``uns["<column>_colors"]`` if there are any.
+        Column or columns of ``obs``, or names of genes (of any modality), drawn with the values of `layer`. Colours of
+        categories are those in ``uns["<column>_colors"]`` if there are any.
+    layer
+        Layer that genes are read from; ``X`` by default.
     cmap
         Colour map of numeric columns.
     seed
@@ -88,7 +92,8 @@ def embedding(
     """
     slots = [_slot(data, name) for name in _names(data, use_rep)]
     columns = [color] if isinstance(color, str) else list(color or [])
-    values = {column: _column(data, column) for column in columns} or {"": None}
+    values: dict[str, pd.Series | None] = {column: _column(data, column, layer) for column in columns}
+    values = values or {"": None}
     if ax is not None and len(slots) * len(values) != 1:
         msg = f"ax was given for {len(slots)} embeddings and {len(values)} colours; one axes holds one panel."
         raise InputError(msg, code="one_axes", parameter="ax", fix="Choose one of each, or leave ax out.")
@@ -127,13 +132,28 @@ def _slot(data: Any, name: str) -> str:
     raise unknown(kind="embedding", name=name, known=sorted(data.obsm), parameter="use_rep")
 
 
-def _column(data: Any, column: str) -> pd.Series:
-    """A column of ``obs``, of MuData also that of a modality."""
-    tables = [data.obs, *(part.obs.reindex(data.obs_names) for part in getattr(data, "mod", {}).values())]
-    for table in tables:
-        if column in table:
-            return table[column]
-    raise unknown(kind="column", name=column, known=sorted(set().union(*tables)), parameter="color")
+def _column(data: Any, name: str, layer: str | None) -> pd.Series:
+    """A column of ``obs`` or a gene, of MuData also those of a modality."""
+    parts = [data, *getattr(data, "mod", {}).values()]
+    for part in parts:
+        if name in part.obs:
+            return part.obs[name].reindex(data.obs_names)
+    tables = [part for part in parts if not hasattr(part, "mod")]
+    for part in tables:
+        if name in part.var_names:
+            return _gene(part, name, layer).reindex(data.obs_names)
+    columns = sorted({str(column) for part in parts for column in part.obs})
+    genes = [gene for part in tables for gene in part.var_names]
+    msg = f"There is neither a column nor a gene {name!r}. Columns: {listed(columns)}; {len(genes):,} genes."
+    raise KeyNotFoundError(msg, code="unknown_column", parameter="color", fix=nearest(name, [*columns, *genes]))
+
+
+def _gene(data: Any, name: str, layer: str | None) -> pd.Series:
+    if layer is not None and layer not in data.layers:
+        raise unknown(kind="layer", name=layer, known=sorted(data.layers), parameter="layer")
+    values = (data.X if layer is None else data.layers[layer])[:, data.var_names.get_loc(name)]
+    dense = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+    return pd.Series(np.ravel(dense).astype(float), index=data.obs_names)
 
 
 def _flat(values: Any, slot: str, seed: int) -> np.ndarray:

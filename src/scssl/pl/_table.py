@@ -14,6 +14,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from scssl import _results
 from scssl.bench.board import GROUP_TITLES, REASONS, duration
+from scssl.bench.ranks import ranks
 from scssl.bench.statistics import CONTROLS, TOTAL, TOTALS
 from scssl.pl._style import FAINT, INK, MUTED, RULE
 
@@ -69,6 +70,17 @@ class Table:
     title: str
     small_print: list[str]
     cmap: str
+
+    @cached_property
+    def tied(self) -> set[tuple[str, str]]:
+        """Columns and methods that cannot be told from the best in it; empty if everything was measured once."""
+        found = ranks(self.board)
+        found = found[found["tied"] & (found.groupby("task")["n"].transform("max") > 1)]
+        name = {(c["task"], c["metric"]): str(n) for n, c in self.board.leading.iterrows()}
+        return {
+            (name[task, metric], method)
+            for task, metric, method in zip(found["task"], found["metric"], found["method"], strict=True)
+        }
 
     @cached_property
     def name_width(self) -> float:
@@ -181,12 +193,12 @@ class Table:
             x = MARGIN + self.name_width - 0.12
             self._text(x, y - 0.06, f"{line['mark']}", size=7.5, ha="right", color="#B3261E", weight="bold")
         for column in self.columns:
-            value, wide = float(self.board.mean.loc[label, column.name]), self.board.half_width(label, column.name)
-            status = self.board.status.loc[label, column.name]
+            value, wide = float(self.board.mean[column.name][label]), self.board.half_width(label, column.name)
+            status = str(self.board.status[column.name][label])
             if math.isnan(value):
                 self._gap(column, status, y)
             elif column.bar:
-                self._bar(column, value, wide, y, control=control, sound=status != _results.COLLAPSED)
+                self._bar(column, label, value, wide, y, control=control, sound=status != _results.COLLAPSED)
             else:
                 self._pill(column, value, wide, y, control=control, sound=status != _results.COLLAPSED)
         if not self.columns:
@@ -210,7 +222,9 @@ class Table:
             self.ax.add_patch(Rectangle((x, top), width, bottom - top, facecolor="#F0F1F4", zorder=0))
         self._line((left, left), (top + 0.03, bottom - 0.03), width=0.6)
 
-    def _bar(self, column: Column, value: float, wide: float, y: float, *, control: bool, sound: bool) -> None:
+    def _bar(
+        self, column: Column, label: str, value: float, wide: float, y: float, *, control: bool, sound: bool
+    ) -> None:
         left, color = column.left + 0.03, GROUP_COLORS.get(column.group, OTHER_COLOR)
         if column.group == TOTALS and column.name != TOTAL:
             color = OTHER_COLOR
@@ -225,8 +239,8 @@ class Table:
             ends = [left + TRACK * min(max(value + side * wide, 0.0), 1.0) for side in (-1, 1)]
             for width, tone in ((3.0, "white"), (1.3, INK)):  # the halo keeps the line visible on the bar
                 self._line((ends[0], ends[1]), (y, y), width=width, color=tone, zorder=3)
-        weight = "bold" if column.name == TOTAL and sound and not control else "normal"
         tone = INK if sound and not control else MUTED
+        weight = "bold" if (column.name, label) in self.tied else "normal"
         self._text(left + TRACK + 0.08, y, f"{value:.2f}", size=8.5, ha="left", weight=weight, color=tone)
 
     def _pill(self, column: Column, value: float, wide: float, y: float, *, control: bool, sound: bool) -> None:
