@@ -173,7 +173,7 @@ def labelled() -> pd.DataFrame:
 
 
 def test_confusion_shows_shares_of_rows_in_blocks(labelled):
-    ax = ssl.pl.confusion(labelled, "truth", "said", show=False)
+    ax = ssl.pl.confusion(labelled, "said", label_key="truth", show=False)
     rows = [t.get_text().split(" (")[0] for t in ax.get_yticklabels()]
     columns = [t.get_text() for t in ax.get_xticklabels()]
     assert columns == [*rows, "new"]
@@ -190,19 +190,19 @@ def test_confusion_of_an_object_leaves_out_and_counts_what_is_missing(labelled):
     data = ad.AnnData(
         np.zeros((50, 1), dtype=np.float32), obs=labelled.astype("category").set_axis([f"c{i}" for i in range(50)])
     )
-    ax = ssl.pl.confusion(data, "truth", "said", show=False)
+    ax = ssl.pl.confusion(data, "said", label_key="truth", show=False)
     assert "45 cells" in texts(ax)[-1]
     assert "5 cells without one of the labels are left out." in texts(ax)[-1]
 
 
 def test_confusion_with_one_label_many_labels_and_none(labelled):
-    one = ssl.pl.confusion(pd.DataFrame({"a": ["x"] * 3, "b": ["x"] * 3}), "a", "b", show=False)
+    one = ssl.pl.confusion(pd.DataFrame({"a": ["x"] * 3, "b": ["x"] * 3}), "b", label_key="a", show=False)
     assert np.asarray(one.images[0].get_array()).tolist() == [[1.0]]
     rng = np.random.default_rng(0)
     many = pd.DataFrame({"a": rng.integers(0, 40, 4000).astype(str), "b": rng.integers(0, 40, 4000).astype(str)})
-    ax = ssl.pl.confusion(many, "a", "b", figsize=(6, 6), show=False)
+    ax = ssl.pl.confusion(many, "b", label_key="a", figsize=(6, 6), show=False)
     assert len(texts(ax)) == 1  # too many to write numbers
     with pytest.raises(KeyNotFoundError, match=r"There is no column 'sai'.*Did you mean 'said'"):
-        ssl.pl.confusion(labelled, "truth", "sai", show=False)
+        ssl.pl.confusion(labelled, "sai", label_key="truth", show=False)
     with pytest.raises(InputError, match="No cell has both a label in 'truth' and one in 'said'"):
-        ssl.pl.confusion(labelled.assign(said=None), "truth", "said", show=False)
+        ssl.pl.confusion(labelled.assign(said=None), "said", label_key="truth", show=False)

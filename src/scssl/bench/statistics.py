@@ -293,7 +293,8 @@ def _aggregates(runs: pd.DataFrame, *, strict: bool) -> list[pd.DataFrame]:
     broken = used["value"].isna() | used["status"].isin(FAILURES)
     lacking = used[broken].groupby([*place, "group"], sort=False)["metric"].agg(", ".join)
     parts["message"] = ("no number for " + lacking).reindex(parts.index).fillna("")
-    total = parts["value"].unstack("group") @ pd.Series(WEIGHTS)
+    bio, batch = (parts["value"].xs(group, level="group") for group in (BIO, BATCH))
+    total = WEIGHTS[BIO] * bio + WEIGHTS[BATCH] * batch
     parts = parts.reset_index()
     whole = _averaged(parts, place, strict=True).set_index(place)
     whole = whole.assign(value=total.reindex(whole.index), metric=TOTAL).reset_index()

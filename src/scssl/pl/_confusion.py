@@ -25,9 +25,9 @@ _CELL, _MOST_WRITTEN = 0.32, 30
 
 def confusion(
     data: AnnData | MuData | pd.DataFrame,
-    truth: str,
     predicted: str,
     *,
+    label_key: str,
     cmap: str = "Blues",
     ax: Axes | None = None,
     figsize: tuple[float, float] | None = None,
@@ -43,10 +43,10 @@ def confusion(
     ----------
     data
         AnnData or MuData, or the frame with both columns.
-    truth
-        Column with the true labels.
     predicted
-        Column with the predicted ones, such as ``"<key>_label"`` of :func:`scssl.tl.annotate`.
+        Column with the predicted labels, such as ``"<key>_label"`` of :func:`scssl.tl.annotate`.
+    label_key
+        Column with the true ones.
     cmap
         Sequential colour map of the shares.
     ax
@@ -77,20 +77,20 @@ def confusion(
     >>> model = ssl.tl.fit(adata, method="pca")
     >>> query, reference = adata[adata.obs["batch"] == "batch0"].copy(), adata[adata.obs["batch"] != "batch0"].copy()
     >>> ssl.tl.annotate(query, reference=reference, use_rep="X_pca", label_key="cell_type")
-    >>> axes = ssl.pl.confusion(query, "cell_type", "pca_label", show=False)
+    >>> axes = ssl.pl.confusion(query, "pca_label", label_key="cell_type", show=False)
     """
     table = data if isinstance(data, pd.DataFrame) else data.obs
-    for parameter, column in (("truth", truth), ("predicted", predicted)):
+    for parameter, column in (("predicted", predicted), ("label_key", label_key)):
         if column not in table:
             raise unknown(kind="column", name=column, known=sorted(map(str, table.columns)), parameter=parameter)
-    counts = _counts(table[truth], table[predicted])
+    counts = _counts(table[label_key], table[predicted])
     share = counts.div(counts.sum(axis=1), axis=0)
     correct = sum(counts.loc[name, name] for name in counts.index if name in counts.columns)
     with style():
         if ax is None:
             ax = _figure(counts, figsize)
         _draw(ax, share, counts, cmap)
-        ax.set(xlabel=f"predicted ({predicted})", ylabel=f"true ({truth})")
+        ax.set(xlabel=f"predicted ({predicted})", ylabel=f"true ({label_key})")
         ax.xaxis.set_label_position("top")
         lost = len(table) - int(counts.to_numpy().sum())
         said = [f"{counts.to_numpy().sum():,} cells, {correct / counts.to_numpy().sum():.1%} on the diagonal."]
