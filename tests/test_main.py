@@ -19,10 +19,10 @@ def folder(tmp_path_factory):
 
 
 def test_list(capsys):
-    for kind in ("methods", "tasks", "metrics", "datasets"):
+    for kind in ("methods", "tasks", "metrics", "views", "datasets"):
         assert main(["list", kind]) == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("simclr", "batch_correction", "ilisi", "pbmc68k"))
+    assert all(word in out for word in ("simclr", "batch_correction", "ilisi", "inner_swap", "pbmc68k"))
 
 
 def test_fit_embed_evaluate_benchmark_report(folder, capsys):

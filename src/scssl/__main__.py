@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seeds", type=int, default=DEMO_SEEDS, help="repeats of every method")
 
     listing = _command(commands, _list, "what exists")
-    listing.add_argument("kind", nargs="?", default="methods", choices=("methods", "tasks", "metrics", "datasets"))
+    listing.add_argument(
+        "kind", nargs="?", default="methods", choices=("methods", "tasks", "metrics", "views", "datasets")
+    )
 
     check = _command(commands, _check, "all problems of a file at once")
     _data(check)

@@ -8,5 +8,6 @@ from scssl.pl._embedding import embedding
 from scssl.pl._ranks import ranks
 from scssl.pl._tradeoff import tradeoff
 from scssl.pl._training import history
+from scssl.pl._views import views
 
-__all__ = ["benchmark", "confusion", "embedding", "history", "ranks", "tradeoff"]
+__all__ = ["benchmark", "confusion", "embedding", "history", "ranks", "tradeoff", "views"]

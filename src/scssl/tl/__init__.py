@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from scssl.tl._annotate import annotate
     from scssl.tl._benchmark import benchmark
     from scssl.tl._evaluate import evaluate
-    from scssl.tl._list import methods, metrics, tasks
+    from scssl.tl._list import methods, metrics, tasks, views
     from scssl.tl._recommend import recommend
     from scssl.tl._report import report
     from scssl.tl._train import embed, fit
@@ -25,9 +25,22 @@ _HOME = {
     "recommend": "_recommend",
     "report": "_report",
     "tasks": "_list",
+    "views": "_list",
 }
 
-__all__ = ["annotate", "benchmark", "embed", "evaluate", "fit", "methods", "metrics", "recommend", "report", "tasks"]
+__all__ = [
+    "annotate",
+    "benchmark",
+    "embed",
+    "evaluate",
+    "fit",
+    "methods",
+    "metrics",
+    "recommend",
+    "report",
+    "tasks",
+    "views",
+]
 
 
 def __getattr__(name: str) -> Any:

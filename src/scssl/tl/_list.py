@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scssl._registry import METHODS, METRICS, TASKS
+from scssl._registry import METHODS, METRICS, TASKS, VIEWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,3 +64,20 @@ def metrics() -> pd.DataFrame:
     'higher'
     """
     return METRICS.table()
+
+
+def views() -> pd.DataFrame:
+    """All views, for the `views` of :func:`scssl.tl.fit`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a view: what it does, reference.
+
+    Examples
+    --------
+    >>> import scssl as ssl
+    >>> ssl.tl.views().loc["mask", "summary"]
+    'sets a share of the genes to zero'
+    """
+    return VIEWS.table()
