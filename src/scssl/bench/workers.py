@@ -170,12 +170,10 @@ class Child:
             self._executor = ProcessPoolExecutor(1, timeout=None, initializer=_start, initargs=start)
             try:
                 self._executor.submit(_ready).result(_STARTED_WITHIN)
-            except (BrokenExecutor, TimeoutError) as error:
+            except (BrokenExecutor, TimeoutError, AssertionError) as error:
                 self._busy = True
                 self.stop()
-                msg = f"A process for the benchmark could not be started: {type(error).__name__}: {error}."
-                fix = "Use n_jobs=1 and no timeout: then everything is done in this process."
-                raise ScsslError(msg, code="no_worker", parameter="n_jobs", fix=fix) from error
+                raise _not_started(error) from error
         return self._executor
 
     def stop(self) -> None:
@@ -189,6 +187,14 @@ class Child:
         """End the process for good."""
         self._closed = True
         self.stop()
+
+
+def _not_started(error: Exception) -> ScsslError:
+    msg = f"A process for the benchmark could not be started: {type(error).__name__}: {error}."
+    fix = "Use n_jobs=1 and no timeout: then everything is done in this process."
+    if isinstance(error, AssertionError):  # a daemon, as the workers of Dask are
+        fix = 'Pass no timeout, or let workers start processes: dask.config.set({"distributed.worker.daemon": False}).'
+    return ScsslError(msg, code="no_worker", parameter="timeout", fix=fix)
 
 
 _here: list[Any] = []  # data and bench of a child process
