@@ -11,6 +11,8 @@ import torch
 from scssl import views
 from scssl._registry import VIEWS
 from scssl.data.source import Source
+from scssl.methods._fit import Request
+from scssl.methods._fit import fit as fit_model
 from scssl.views.pipeline import augment
 
 STRENGTHS = {"fraction": 0.0, "alpha": 1.0}  # of the main parameter, at which nothing happens
@@ -98,3 +100,16 @@ def test_two_views_of_a_batch_differ_and_leave_the_data(pipeline, adata, unchang
     assert float(a.x["rna"].abs().sum()) > 0
     assert torch.equal(batch.x["rna"], held)
     assert (source.matrices["rna"] != before).nnz == 0
+
+
+def test_an_epoch_leaves_the_cells_as_they_were(adata, unchanged):
+    def fit(chosen):
+        return fit_model(
+            adata, Request("simclr", {"views": chosen, "max_epochs": 1}, batch_key="batch", accelerator="cpu")
+        )
+
+    fit("none")  # what torch imports at its first step changes the warning filters
+    with unchanged(adata):
+        model = fit(VIEWS.names())
+    assert np.isfinite(model.history["loss"]).all()
+    assert [view["view"] for view in model.module.plain_config()["views"]] == VIEWS.names()

@@ -67,7 +67,7 @@ def fit(
         Boolean column of ``var`` that marks the genes to use; ``None`` uses all. If there is no column
         ``highly_variable``, all genes are used.
     views
-        Pipeline of views: a name (``"clear"``, ``"mask"``), or a list such as ``["mask:0.5", ssl.views.Gaussian()]``.
+        Pipeline of views: a name (``"clear"``, ``"tuned"``, ``"mask"``), or a list such as ``["mask:0.5", ssl.views.Gaussian()]``.
     within_batch
         ``"mask"``: cells of other batches are left out of each other's comparison (default of contrastive methods);
         ``"sample"``: every mini-batch holds cells of one batch (default of the others); ``"off"``: all cells meet.
