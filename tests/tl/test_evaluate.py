@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
@@ -319,3 +320,65 @@ def test_groups_are_held_out_in_turn(adata):
         ssl.tl.evaluate(adata, split_key="donor", held_out=["d11"], **keys)
     with pytest.raises(ssl.InputError, match="neither split_key nor batch_key"):
         ssl.tl.evaluate(adata, held_out="each", **keys)
+
+
+@pytest.fixture
+def mdata():
+    mdata = ssl.datasets.synthetic(240, {"rna": 60, "prot": 12}, n_types=4, n_batches=2, modalities=("rna", "prot"))
+    ssl.pp.recipe(mdata, n_top_genes=None)
+    random = np.random.default_rng(0)
+    types = pd.factorize(mdata.obs["cell_type"])[0]
+    for holder in (mdata, mdata.mod["rna"]):
+        holder.obsm["X_a"] = (3 * np.eye(4, 6)[types] + random.normal(size=(240, 6))).astype(np.float32)
+    return mdata
+
+
+def test_a_modality_is_predicted(mdata):
+    asked = {"target": "prot", "tasks": "modality_prediction"}
+    table = ssl.tl.evaluate(mdata, use_rep="a", modality="rna", batch_key="batch", **asked)
+    assert set(table["status"]) == {"ok"}
+    assert sorted(table["split"].unique()) == [f"rna to prot, held-out batch=batch{i}, transductive" for i in (1, 2)]
+    mean = table[table["metric"] == "pearson_feature"].groupby("method")["value"].mean()
+    assert mean["random"] < 0.1 < mean["a"] < mean["oracle"] == 1.0
+    assert not table["message"].str.contains("Nothing is known").any()
+    joint = ssl.tl.evaluate(mdata, use_rep="a", **asked)
+    told = joint[joint["method"] == "a"]["message"]
+    assert told.str.startswith("Nothing is known of how the embedding was made; it must not have seen 'prot'.").all()
+    back = ssl.tl.evaluate(mdata, use_rep="a", target="rna", tasks="modality_prediction")
+    assert set(back["split"]) == {"prot to rna, held-out random fifth, transductive"}
+
+
+def test_an_embedding_that_saw_the_target_is_not_scored(mdata):
+    mdata.uns["scssl"] = {"schema": 1, "models": {"a": {"method": "pca", "modalities": ["rna", "prot"]}}}
+    table = ssl.tl.evaluate(mdata, use_rep="a", target="prot", tasks="modality_prediction")
+    refused = table[table["key"] == "a"]
+    assert set(refused["status"]) == {"failed"}
+    assert refused["message"].str.contains("made from 'rna', 'prot'; 'prot' has to be predicted from 'rna'").all()
+    mdata.uns["scssl"] = {"schema": 1, "embeddings": {"a": {"method": "simclr", "coverage": '{"rna": {"found": 1}}'}}}
+    table = ssl.tl.evaluate(mdata, use_rep="a", target="prot", tasks="modality_prediction")
+    assert set(table["status"]) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"target": "protein"}, "Did you mean 'prot'?"),
+        ({"target": "rna", "modality": "rna"}, "the other modalities of the object are 'prot'"),
+        ({"target": None}, "needs target"),
+    ],
+)
+def test_bad_targets_are_refused(mdata, change, says):
+    with pytest.raises(ssl.InputError, match=re.escape(says)):
+        ssl.tl.evaluate(mdata, use_rep="a", **{"target": "prot", "tasks": "modality_prediction", **change})
+
+
+def test_values_are_reconstructed(adata):
+    table = ssl.tl.evaluate(adata, use_rep="good", batch_key="batch", tasks="reconstruction")
+    mean = table[table["metric"] == "weighted_ev"].groupby("method")["value"].mean()
+    assert mean["random"] < mean["good"] < mean["oracle"]
+    assert set(table["method"]) == {"good", "random", "oracle", "mean_profile", "pca_64"}
+    adata.X = adata.X.toarray()
+    adata.X[0, 0] = np.nan
+    with pytest.raises(ssl.InputError, match=r"1 of .* values of 'rna' that are not zero are NaN or inf") as caught:
+        ssl.tl.evaluate(adata, use_rep="good", tasks="reconstruction")
+    assert caught.value.code == "values_not_finite"

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from scssl.tasks._base import CONTROL_WIDTH, Score, Task
 from scssl.tasks._cells import Cells
-from scssl.tasks._score import applicable, control_rows, score_rows
+from scssl.tasks._score import applicable, control_rows, refused_rows, score_rows
 
-__all__ = ["CONTROL_WIDTH", "Cells", "Score", "Task", "applicable", "control_rows", "score_rows"]
+__all__ = ["CONTROL_WIDTH", "Cells", "Score", "Task", "applicable", "control_rows", "refused_rows", "score_rows"]

@@ -65,6 +65,10 @@ class Task(ABC):
         chosen = [spec for spec in chosen if spec.task == self.spec.name and spec.default]
         return [spec.name for spec in sorted(chosen, key=lambda spec: (spec.group, not spec.main, spec.name))]
 
+    def applies(self, metric: str, cells: Cells) -> bool:
+        """Whether a metric has a meaning for such cells at all; if not, it has no row."""
+        return True
+
     def of_group(self, group: str) -> list[str]:
         """Names of all metrics of the task in a group, the main one first."""
         chosen = [METRICS.describe(name) for name in METRICS]
@@ -142,6 +146,7 @@ class Task(ABC):
         One :class:`Score` per metric and split.
         """
         names = self.metrics(profile) if metrics is None else list(metrics)
+        names = [name for name in names if self.applies(name, cells)]
         wrong = unusable(embedding, cells)
         if wrong:
             return [blank(name, FAILED, wrong, split) for name in names]

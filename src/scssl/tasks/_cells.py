@@ -46,6 +46,8 @@ class Cells:
         Modality that embeddings are made from, and modality that is to be predicted; empty if nothing is predicted.
     source_values, target_values
         Their values, CSR of shape ``(n, features)``; ``None`` unless they are needed.
+    source_names, target_names
+        Names of their features.
     measured
         Cells of which the target was measured; ``None`` if it was of all.
     """
@@ -64,6 +66,8 @@ class Cells:
     target: str = ""
     source_values: sp.csr_matrix | None = None
     target_values: sp.csr_matrix | None = None
+    source_names: tuple[str, ...] = ()
+    target_names: tuple[str, ...] = ()
     measured: np.ndarray | None = None
 
     def __len__(self) -> int:

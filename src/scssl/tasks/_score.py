@@ -6,6 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from scssl._registry import METRICS, TASKS
+from scssl._results import FAILED
+from scssl.tasks._base import blank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,6 +67,13 @@ def score_rows(
         )
         found += [{"task": name, **asdict(score)} for score in scores]
     return found
+
+
+def refused_rows(task: str, cells: Cells, message: str, *, profile: str = "clean") -> list[dict[str, Any]]:
+    """Parts of rows without a value for every metric of a task that must not be scored, with the reason."""
+    asked = _task(task)
+    names = [name for name in asked.metrics(profile) if asked.applies(name, cells)]
+    return [{"task": task, **asdict(blank(name, FAILED, message))} for name in names]
 
 
 def named(task: str, metrics: Sequence[str] | None) -> list[str] | None:

@@ -41,7 +41,9 @@ def read_values(data: Any, part: Any, modality: str | None, *, target: str | Non
         marked = field == "source_values" and _keys.HIGHLY_VARIABLE in holder.var
         matrix = csr(holder, layer=layer if field == "source_values" else None)
         _refuse_holes(matrix, name)
-        matrix = matrix[:, _common(matrix, genes_of(holder, _keys.HIGHLY_VARIABLE if marked else None))]
+        features = _common(matrix, genes_of(holder, _keys.HIGHLY_VARIABLE if marked else None))
+        matrix = matrix[:, features]
+        found[field.replace("values", "names")] = tuple(map(str, holder.var_names[features]))
         found[field], measured = _placed(matrix, holder.obs_names, part.obs_names)
         if field == "target_values":
             found |= {"target": name, "measured": None if measured.all() else measured}

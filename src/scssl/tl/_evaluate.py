@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
 from scssl.data.columns import column, is_mudata
 from scssl.data.identity import data_id
-from scssl.tasks import Cells, applicable, control_rows, score_rows
+from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PROFILES = ("clean", "paper")
 EACH = "each"
+SOURCE = "source"
 _ABOUT_UNLABELLED = ("label_missing_values", "unlabelled_cells")
 _NO_VALUE = "nan"  # what a missing value reads as
 
@@ -109,6 +111,15 @@ def evaluate(
     >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
     >>> sorted(scores["method"].unique())
     ['oracle', 'pca', 'random']
+
+    How well does an embedding of RNA predict proteins?
+
+    >>> mdata = ssl.datasets.synthetic(300, modalities=("rna", "prot"))
+    >>> ssl.pp.recipe(mdata)
+    >>> sc.pp.pca(mdata.mod["rna"], n_comps=10)
+    >>> scores = ssl.tl.evaluate(mdata, use_rep="X_pca", modality="rna", target="prot", tasks="modality_prediction")
+    >>> sorted(scores["method"].unique())
+    ['knn_pca', 'mean_profile', 'oracle', 'pca', 'random', 'ridge_pca']
     """
     names = [use_rep] if isinstance(use_rep, str) else list(use_rep)
     keys = {"batch_key": batch_key, "label_key": label_key, "split_key": split_key}
@@ -146,8 +157,15 @@ def evaluate(
     rows = []
     for slot in (_slot(holder, name) for name in names):
         about = _about(data, _keys.bare(slot))
-        embedding = _dense(holder.obsm[slot])
-        rows += [{**about, **row} for row in score_rows(embedding, cells, chosen, **how)]
+        leak, doubt = _seen(data, _keys.bare(slot), cells, modality)
+        for task in chosen:
+            blind = TASKS.describe(task).embeds == SOURCE
+            if blind and leak:
+                found = refused_rows(task, cells, leak, profile=profile)
+            else:
+                found = score_rows(_dense(holder.obsm[slot]), cells, [task], **how)
+            doubts = doubt if blind else ""
+            rows += [{**about, **row, "message": " ".join(filter(None, (doubts, row["message"])))} for row in found]
     rows += control_rows(cells, chosen, **how)
     common = {
         "data_id": _identity(data, holder, keys, without),
@@ -263,6 +281,20 @@ def _target(data: Any, target: Any, modality: str | None) -> Iterator[Problem]:
     if target not in known or (modality is None and len(known) < 2):
         message = f"target={target!r} cannot be predicted; the other modalities of the object are {listed(known)}."
         yield Problem("unknown_target", "target", message, nearest(target, known), missing=True)
+
+
+def _seen(data: Any, key: str, cells: Cells, modality: str | None) -> tuple[str, str]:
+    """Whether the target went into an embedding: what forbids scoring it, and what is not known."""
+    record = _keys.peek(data).get(_keys.MODELS, {}).get(key) or _keys.peek(data).get(_keys.EMBEDDINGS, {}).get(key, {})
+    used = [
+        str(name) for name in np.atleast_1d(record.get("modalities", list(json.loads(record.get("coverage", "{}")))))
+    ]
+    if any(name != cells.source for name in used):
+        text = f"The embedding was made from {listed(used)}; {cells.target!r} has to be predicted from {cells.source!r} alone."
+        return f"{text} Embed again: tl.embed(data, model, modality={cells.source!r}).", ""
+    if used or modality is not None:
+        return "", ""
+    return "", f"Nothing is known of how the embedding was made; it must not have seen {cells.target!r}."
 
 
 def _asked(
