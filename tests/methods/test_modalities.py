@@ -92,7 +92,8 @@ def test_fusion_of_what_is_there(batch, fusion):
     z = encoder(batch)
     for i, both in enumerate(batch.present["b"].tolist()):
         expected = {
-            "concat": torch.cat((a[i], b[i] if both else torch.zeros(4))),
+            "concat": (side_by_side := torch.cat((a[i], b[i] if both else torch.zeros(4)))),
+            "clip": side_by_side,
             "mean": (a[i] + b[i]) / 2 if both else a[i],
             "add": a[i] + b[i] if both else 2 * a[i],
         }[fusion]

@@ -39,7 +39,7 @@ def clip(a: Tensor, b: Tensor, scale: Tensor, group: Tensor | None = None) -> Te
     if group is not None:
         logits = logits.masked_fill(group[:, None] != group[None, :], -torch.inf)
     own = torch.arange(len(a), device=a.device)
-    total = sum(F.cross_entropy(side, own, reduction="sum") for side in (logits, logits.T))
+    total = F.cross_entropy(logits, own, reduction="sum") + F.cross_entropy(logits.T, own, reduction="sum")
     return total / (2 * max(len(a), 1))
 
 

@@ -115,9 +115,9 @@ class Encoder(nn.Module):
     @contextmanager
     def recorded(self) -> Iterator[list[tuple[Batch, dict[str, Tensor]]]]:
         """A list of what comes in and of the codes before their fusion, for every pass inside the block."""
-        self._made = made = []
+        self._made = []
         try:
-            yield made
+            yield self._made
         finally:
             self._made = None
 
