@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scssl._errors import InputError, KeyNotFoundError, warn
@@ -37,6 +37,12 @@ class Problem:
     fix: str = ""
     severity: str = ERROR
     missing: bool = False
+
+    def of(self, modality: str, *, genes: bool = True) -> Problem:
+        """The same problem, said of one modality of a MuData; `genes`: its features are genes."""
+        message = self.message if genes else self.message.replace(" genes ", " features ")
+        fix = self.fix.replace("adata", f"mdata.mod[{modality!r}]")
+        return replace(self, message=f"Modality {modality!r}: {message}", fix=fix)
 
     def error(self) -> InputError:
         """The exception for this problem."""

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+NOTHING = "cells_miss_all_modalities"
+
+
 def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
     """The object is an AnnData or a MuData whose parts fit together."""
     if not hasattr(data, "obs_names") or not hasattr(data, "obsm"):
@@ -55,7 +58,7 @@ def measured(mdata: Any, modalities: Sequence[str] | None = None, *, parameter: 
     if nothing:
         message = f"{nothing} of {n} cells are measured in none of {listed(names)}."
         fix = f"Keep the others, e.g. mdata[mdata.obs_names.isin(mdata[{names[0]!r}].obs_names)].copy()."
-        yield Problem("cells_miss_all_modalities", parameter, message, fix)
+        yield Problem(NOTHING, parameter, message, fix)
     elif len(names) > 1 and how_many.max() == 1:
         message = f"No cell is measured in two of {listed(names)}: nothing ties their embeddings together."
         fix = "Add cells that have both, or train each modality on its own, e.g. modalities=" + repr(names[:1]) + "."

@@ -42,7 +42,7 @@ def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None
     if sp.issparse(matrix):
         blocks = [matrix]
     else:
-        blocks = [rows(adata, i, min(i + BLOCK, adata.n_obs), layer) for i in range(0, adata.n_obs, BLOCK)]
+        blocks = [rows(adata, i, min(i + BLOCK, adata.n_obs), layer) for i in range(0, max(adata.n_obs, 1), BLOCK)]
     parts = [_columns(_sparse(block), genes) for block in blocks]
     own = sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
     own = sp.csr_matrix((own.data.astype(np.float32), own.indices, own.indptr), shape=own.shape, copy=True)

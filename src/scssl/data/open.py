@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from scssl._errors import InputError
+from scssl.data.calm import calm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,8 @@ def _open(path: Path) -> Any:
         if path.suffix == ".h5mu":
             import mudata
 
-            return mudata.read_h5mu(path, backed="r")
+            with calm():
+                return mudata.read_h5mu(path, backed="r")
         import anndata
 
         return anndata.read_h5ad(path, backed="r")

@@ -206,6 +206,8 @@ def spread(matrix: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
     """The rows put where `there` is true, empty rows elsewhere."""
     if there.all():
         return matrix
+    if not there.any():
+        return sp.csr_matrix((len(there), matrix.shape[1]), dtype=np.float32)
     lengths = np.zeros(len(there) + 1, dtype=matrix.indptr.dtype)
     lengths[1:][there] = np.diff(matrix.indptr)
     return sp.csr_matrix((matrix.data, matrix.indices, np.cumsum(lengths)), shape=(len(there), matrix.shape[1]))
@@ -216,5 +218,7 @@ def _stand_ins(there: np.ndarray) -> np.ndarray:
     measured = np.flatnonzero(there)
     stand_in = np.arange(len(there))
     absent = np.flatnonzero(~there)
+    if not len(measured):
+        return stand_in
     stand_in[absent] = measured[np.arange(len(absent)) * len(measured) // max(len(absent), 1)]
     return stand_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +71,13 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
     if is_mudata(data):
         yield from check_objects.measured(data, list(parts), parameter="modalities")
     for name, part in parts.items():
-        prefix = f"Modality {name!r}: " if is_mudata(data) else ""
-        expects = spec.input if kind_of(name) == "rna" else None
+        rna = kind_of(name) == "rna"
         for found in (
             check_sizes.sizes(part),
             check_names.names(part),
-            check_matrix.matrix(part, layer=request.layer, expects=expects, genes=request.mask_by),
+            check_matrix.matrix(part, layer=request.layer, expects=spec.input if rna else None, genes=request.mask_by),
         ):
-            yield from (replace(problem, message=prefix + problem.message) for problem in found)
+            yield from (problem.of(name, genes=rna) if is_mudata(data) else problem for problem in found)
     if request.batch_key is not None:
         yield from check_columns.batch(data, request.batch_key)
 

@@ -20,6 +20,7 @@ from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
 from scssl._validate.columns import present
+from scssl._validate.objects import NOTHING
 from scssl.data.columns import column, is_mudata
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
@@ -172,10 +173,17 @@ class Model:
             msg = f"The model was trained on {listed(names)}, the data are an AnnData, which holds one modality."
             fix = f"Pass a MuData, or say which one it is: modality={names[0]!r}."
             yield Problem("needs_mudata", "modality" if self.module.embeds_one else "data", msg, fix)
-        parts = parts_of(data, names)
         if is_mudata(data):
-            yield from (problem for problem in check_objects.measured(data, names) if problem.severity == ERROR)
-        for name, part in parts.items():
+            lacking = [name for name in names if name not in data.mod]
+            if lacking:
+                msg = (
+                    f"The model was trained on {listed(list(self.features))}; the MuData has {listed(list(data.mod))}."
+                )
+                there = next((repr(name) for name in self.features if name in data.mod), "...")
+                fix = f"Embed from one that is there, e.g. modality={there}, or name the modalities as in training."
+                yield Problem("unknown_modality", "data", msg, fix, missing=True)
+            yield from (problem for problem in check_objects.measured(data, names) if problem.code == NOTHING)
+        for name, part in ((name, part) for name, part in parts_of(data, names).items() if part.n_obs):
             expects = self.module.spec.input if kind_of(name) == "rna" else None
             yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
             yield from check_matrix.matrix(part, layer=layer, expects=expects, genes=None)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -89,7 +89,7 @@ def _all(
     for name, part in parts:
         of_rna = kind_of(name or _keys.DEFAULT_MODALITY) == "rna"
         for problem in _part(part, layer, expects if of_rna else None):
-            yield replace(problem, message=f"Modality {name!r}: {problem.message}") if name else problem
+            yield problem.of(name, genes=of_rna) if name else problem
 
 
 def _part(adata: Any, layer: str | None, expects: str | None) -> Iterator[Problem]:

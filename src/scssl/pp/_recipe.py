@@ -169,9 +169,9 @@ def _problems(data: Any, parts: dict[str, Any], plan: _Plan) -> Iterator[Problem
     """What is wrong with the values and columns; messages about a modality begin with its name."""
     yield from _object(data)
     for name, part in parts.items():
-        prefix = f"Modality {name!r}: " if is_mudata(data) else ""
-        for problem in _problems_of(part, recipes.kind_of(name), plan):
-            yield replace(problem, message=prefix + problem.message)
+        kind = recipes.kind_of(name)
+        for problem in _problems_of(part, kind, plan):
+            yield problem.of(name, genes=kind == "rna") if is_mudata(data) else problem
     if plan.batch_key is not None:
         yield from columns.batch(data, plan.batch_key)
 
