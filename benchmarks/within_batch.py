@@ -1,0 +1,217 @@
+"""How cells of different batches should meet: the study behind the defaults of ``within_batch``.
+
+    python benchmarks/within_batch.py prepare                  # sets and hard variants as files
+    python benchmarks/within_batch.py scvi                     # the reference; needs scvi-tools, see below
+    python benchmarks/within_batch.py run [--lines NAME ...]   # train and score; resumes where it stopped
+    python benchmarks/within_batch.py table                    # Markdown
+    python benchmarks/within_batch.py figure
+
+Everything is kept in ``benchmarks/results/within_batch``. scVI may live in an environment of its own: the steps meet in
+files only. Needs the development data (SCSSL_SHARED_DATA).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from study_sets import FILES, HARD, MIXED, cells
+
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE / "results" / "within_batch"
+OFF, SAMPLE, MASK = ({"within_batch": word} for word in ("off", "sample", "mask"))
+DOMAIN = {"batch_norm": "domain"}
+COMPARING = ("simclr", "moco", "nnclr")  # cells with cells
+STATISTICS = ("vicreg", "barlow_twins")
+PAIRS = ("byol", "simsiam")  # nothing but the two views of a cell
+BEST = dict.fromkeys(COMPARING + STATISTICS, MASK) | dict.fromkeys(PAIRS, SAMPLE)
+"""The way of comparing that the further columns of the study start from."""
+MIXING = {"mnn": ["mnn"], "bbknn": ["bbknn"], "mnn+knn": ["mnn", "knn"]}
+
+LINES: dict[str, dict[str, Any]] = {"pca": {}, "untrained": {}}
+for _method in (*COMPARING, *STATISTICS, *PAIRS):
+    LINES[f"{_method} | off"] = OFF
+    LINES[f"{_method} | sample"] = SAMPLE
+    if _method not in PAIRS:
+        LINES[f"{_method} | mask"] = MASK
+    LINES[f"{_method} | {BEST[_method]['within_batch']}, domain"] = BEST[_method] | DOMAIN
+    for _name, _views in MIXING.items():
+        views = {"views": [*_views, "mask:0.2", "gaussian:0.8", "inner_swap:0.1", "crossover:0.25"]}
+        LINES[f"{_method} | {BEST[_method]['within_batch']}, {_name}"] = BEST[_method] | views
+for _word in ("own", "other"):
+    LINES[f"nnclr | mask, neighbours {_word}"] = MASK | {"neighbors": _word}
+SCVI = {"scvi": {"n_layers": 2, "n_latent": 30, "gene_likelihood": "nb"}, "scvi, defaults": {}}
+
+
+def slug(name: str) -> str:
+    """A set's name as a file name."""
+    return name.replace(", ", "-").replace(" ", "_")
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Write every set with its recipe."""
+    import scssl as ssl
+
+    ssl.settings.verbosity = "error"
+    for name in options.sets:
+        adata = cells(name)
+        adata = adata[:, adata.var["highly_variable"]].copy()
+        adata.write_h5ad(FOLDER / "data" / f"{slug(name)}.h5ad", compression="gzip")
+
+
+def scvi(options: argparse.Namespace) -> None:
+    """Train scVI on the counts of the same genes, by its defaults of epochs and batch size."""
+    import anndata as ad
+    import scvi
+    import torch
+
+    torch.set_num_threads(options.threads)
+    scvi.settings.verbosity = 40
+    for seed in range(options.seeds):
+        for name in options.sets:
+            for line in options.lines or ["scvi"]:
+                target = FOLDER / "embeddings" / f"{slug(name)}--{slug(line)}--{seed}.npz"
+                if target.exists():
+                    continue
+                adata = ad.read_h5ad(FOLDER / "data" / f"{slug(name)}.h5ad")
+                normal = "counts" not in adata.layers  # log-normalised at the source
+                scvi.settings.seed = seed
+                scvi.model.SCVI.setup_anndata(adata, layer=None if normal else "counts", batch_key="batch")
+                choices = SCVI[line] | ({"gene_likelihood": "normal"} if normal else {})
+                model = scvi.model.SCVI(adata, **choices)
+                started = time.perf_counter()
+                model.train(accelerator="cpu", enable_progress_bar=False, logger=False)
+                seconds = time.perf_counter() - started
+                np.savez(target, x=model.get_latent_representation().astype(np.float32), seconds=seconds)
+                print(f"{line} {name} {seed}: {seconds:.0f} s", flush=True)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train and score every line on every set; what is there is not repeated."""
+    import anndata as ad
+    import torch
+
+    import scssl as ssl
+
+    torch.set_num_threads(options.threads)
+    ssl.settings.verbosity, ssl.settings.progress = "error", False
+    for seed in range(options.seeds):
+        for name in options.sets:
+            lines = [line for line in options.lines or [*LINES, *SCVI] if not _record(name, line, seed).exists()]
+            adata = ad.read_h5ad(FOLDER / "data" / f"{slug(name)}.h5ad") if lines else None
+            for line in lines:
+                x, seconds = _embedded(adata, name, line, seed)
+                if x is None:
+                    continue
+                about = {"set": name, "line": line, "seed": seed, "seconds": seconds}
+                _record(name, line, seed).write_text(json.dumps(about | _scores(adata, x)))
+                print(f"{name} | {line} | {seed}: {seconds:.0f} s", flush=True)
+
+
+def _record(name: str, line: str, seed: int) -> Path:
+    return FOLDER / "scores" / f"{slug(name)}--{slug(line).replace('|', '')}--{seed}.json"
+
+
+def _embedded(adata: Any, name: str, line: str, seed: int) -> tuple[np.ndarray | None, float]:
+    """The embedding of a line and the seconds of its training; of scVI, what the step ``scvi`` left."""
+    import scssl as ssl
+
+    if line in SCVI:
+        path = FOLDER / "embeddings" / f"{slug(name)}--{slug(line)}--{seed}.npz"
+        if not path.exists():
+            return None, 0.0
+        with np.load(path) as kept:
+            return kept["x"], float(kept["seconds"])
+    started = time.perf_counter()
+    model = ssl.tl.fit(
+        adata, line.split(" | ")[0], batch_key="batch", seed=seed, mask_by=None, key_added="line", **LINES[line]
+    )
+    return model.embed(adata), time.perf_counter() - started
+
+
+def _scores(adata: Any, x: np.ndarray) -> dict[str, float]:
+    """Groups and single scores of scIB, typing of each batch from the others, purity of 15 neighbours."""
+    import scssl as ssl
+    from scssl._neighbors import nearest
+
+    scored = ad_with(adata, x)
+    rows = ssl.tl.evaluate(scored, use_rep="X_line", batch_key="batch", label_key="cell_type")
+    rows = rows[rows["key"] == "line"]
+    whole = rows[rows["task"] == "batch_correction"]
+    groups = whole.groupby("group")["value"].mean()
+    typing = rows[rows["task"] == "cell_typing"].groupby("metric")["value"].mean()
+    labels = adata.obs["cell_type"].astype(str).to_numpy()
+    near = nearest(np.asarray(x, dtype=np.float32), 16).others.indices
+    return {
+        "total": 0.6 * groups["bio"] + 0.4 * groups["batch"],
+        "bio": groups["bio"],
+        "batch": groups["batch"],
+        "accuracy": typing["accuracy"],
+        "macro_f1": typing["macro_f1"],
+        "purity": float((labels[near] == labels[:, None]).mean()),
+        **dict(zip(whole["metric"], whole["value"].astype(float), strict=True)),
+    }
+
+
+def ad_with(adata: Any, x: np.ndarray) -> Any:
+    """The cells with one embedding."""
+    import anndata as ad
+
+    scored = ad.AnnData(adata.X, obs=adata.obs, var=adata.var, uns=dict(adata.uns))
+    scored.obsm["X_line"] = x
+    return scored
+
+
+def kept() -> pd.DataFrame:
+    """All records, one row each."""
+    return pd.DataFrame([json.loads(path.read_text()) for path in sorted((FOLDER / "scores").glob("*.json"))])
+
+
+def table(options: argparse.Namespace) -> None:
+    """Means over seeds: real sets, then purity on the hard ones, as differences to scVI."""
+    rows = kept()
+    scores = ["total", "bio", "batch", "accuracy", "macro_f1", "purity"]
+    means = rows.groupby(["set", "line"])[[*scores, "seconds"]].mean()
+    for name in options.sets:
+        if name in means.index:
+            print(f"\n**{name}**\n\n{markdown(means.loc[name].sort_values('total', ascending=False))}")
+    wide = rows.pivot_table("purity", "line", "set")
+    hard = [name for name in MIXED if name in wide]
+    against = wide[hard].sub(wide.loc["scvi", hard]) if "scvi" in wide.index else wide[hard]
+    print(f"\n**purity of 15 neighbours, minus scVI's**\n\n{markdown(against)}")
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame as a Markdown table."""
+    head = ["", *map(str, frame.columns)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for index, values in frame.iterrows():
+        numbers = ["" if np.isnan(v) else f"{v:.0f}" if c == "seconds" else f"{v:.3f}" for c, v in values.items()]
+        lines.append(f"| {str(index).replace(' | ', ', ')} | " + " | ".join(numbers) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    steps = {"prepare": prepare, "scvi": scvi, "run": run, "table": table}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=steps)
+    parser.add_argument("--sets", nargs="+", default=[*FILES, *HARD])
+    parser.add_argument("--lines", nargs="+")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    for part in ("data", "embeddings", "scores"):
+        (FOLDER / part).mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter("ignore")
+    steps[options.step](options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
