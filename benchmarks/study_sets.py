@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anndata import AnnData
+    from mudata import MuData
 
 DATA = Path(os.environ.get("SCSSL_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 UNLABELLED = ("undefined", "nan")
@@ -93,8 +94,29 @@ MIXED = (*HARD, "kang_8donors", "villani")
 """Where over-mixing is looked for."""
 
 
-def cells(name: str) -> AnnData:
+def cite() -> MuData:
+    """RNA and proteins of two runs: the 200 cells of one that have proteins, 1,000 labelled cells of the other."""
+    import mudata
+
+    whole = mudata.read_h5mu(DATA / FILES["cite_rna"])
+    both = whole["rna"].obs_names.intersection(whole["protein"].obs_names)
+    obs = whole.obs.loc[both]
+    both = both[~obs["cell_type"].astype(str).isin(UNLABELLED)]
+    large = np.flatnonzero((whole.obs.loc[both, "batch"].astype(str) == "pbmc10k").to_numpy())
+    gone = np.random.default_rng(0).permutation(large)[1000:]
+    both = both[np.setdiff1d(np.arange(len(both)), gone)]
+    made = mudata.MuData({name: whole[name][both].copy() for name in ("rna", "protein")})
+    for column in ("batch", "cell_type"):
+        made.obs[column] = whole.obs.loc[both, column].astype(str).astype("category")
+    return made
+
+
+def cells(name: str) -> AnnData | MuData:
     """A set or a hard variant, with the recipe run on it."""
+    if name == "cite":
+        mdata = cite()
+        ssl.pp.recipe(mdata, batch_key="batch")
+        return mdata
     adata = HARD[name]() if name in HARD else _read(name)
     if name == "villani":  # log-normalised at the source, 859 genes
         adata.var["highly_variable"] = True
