@@ -31,22 +31,27 @@ DOMAIN = {"batch_norm": "domain"}
 COMPARING = ("simclr", "moco", "nnclr")  # cells with cells
 STATISTICS = ("vicreg", "barlow_twins")
 PAIRS = ("byol", "simsiam")  # nothing but the two views of a cell
-BEST = dict.fromkeys(COMPARING + STATISTICS, MASK) | dict.fromkeys(PAIRS, SAMPLE)
-"""The way of comparing that the further columns of the study start from."""
-MIXING = {"mnn": ["mnn"], "bbknn": ["bbknn"], "mnn+knn": ["mnn", "knn"]}
+BEST = dict.fromkeys(COMPARING, MASK) | dict.fromkeys(STATISTICS + PAIRS, SAMPLE)
+"""The way of comparing that the further lines of the study start from."""
+CLEAR = {"views": "clear"}
+BALANCED = {"views": [{"view": "bbknn", "alpha": 0.0, "k": 5, "drawn": True}, "clear"]}
 
 LINES: dict[str, dict[str, Any]] = {"pca": {}, "untrained": {}}
 for _method in (*COMPARING, *STATISTICS, *PAIRS):
-    LINES[f"{_method} | off"] = OFF
-    LINES[f"{_method} | sample"] = SAMPLE
+    _word = BEST[_method]["within_batch"]
+    LINES[f"{_method} | {_word}, mixing"] = BEST[_method] | {"views": "mixing"}
+    LINES[f"{_method} | off"] = OFF | CLEAR
+    LINES[f"{_method} | sample"] = SAMPLE | CLEAR
     if _method not in PAIRS:
-        LINES[f"{_method} | mask"] = MASK
-    LINES[f"{_method} | {BEST[_method]['within_batch']}, domain"] = BEST[_method] | DOMAIN
-    for _name, _views in MIXING.items():
-        views = {"views": [*_views, "mask:0.2", "gaussian:0.8", "inner_swap:0.1", "crossover:0.25"]}
-        LINES[f"{_method} | {BEST[_method]['within_batch']}, {_name}"] = BEST[_method] | views
+        LINES[f"{_method} | mask"] = MASK | CLEAR
+    LINES[f"{_method} | {_word}, domain"] = BEST[_method] | CLEAR | DOMAIN
+for _method in ("simclr", "barlow_twins"):
+    _word = BEST[_method]["within_batch"]
+    LINES[f"{_method} | {_word}, bbknn"] = BEST[_method] | BALANCED
+    LINES[f"{_method} | {_word}, mixing, domain"] = BEST[_method] | {"views": "mixing"} | DOMAIN
+    LINES[f"{_method} | off, mixing"] = OFF | {"views": "mixing"}
 for _word in ("own", "other"):
-    LINES[f"nnclr | mask, neighbours {_word}"] = MASK | {"neighbors": _word}
+    LINES[f"nnclr | mask, neighbours {_word}"] = MASK | CLEAR | {"neighbors": _word}
 SCVI = {"scvi": {"n_layers": 2, "n_latent": 30, "gene_likelihood": "nb"}, "scvi, defaults": {}}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 KNN, BBKNN, MNN = KINDS = ("knn", "bbknn", "mnn")
 COMPONENTS = 50
+_COMPONENTS = "components"
 Edges = tuple[np.ndarray, np.ndarray]
 
 
@@ -53,13 +54,20 @@ def partners(source: Source, kind: str, k: int) -> sp.csr_matrix:
         If `kind` needs batches, and there are not two.
     """
     check(source, kind)
-    complete = {name: matrix for name, matrix in source.matrices.items() if name not in source.present}
-    x = decompose(complete or source.matrices, COMPONENTS).scores.astype(np.float32)
+    x = _components(source)
     batch = np.zeros(len(x), dtype=int) if source.batch is None else source.batch
     groups = [np.flatnonzero(batch == code) for code in np.unique(batch)]
     edges = {KNN: _within, BBKNN: _balanced, MNN: _mutual}[kind](x, groups, k)
     rows, columns = (np.concatenate(side) for side in zip(*edges, strict=True))
     return _graph(rows, columns, len(x))
+
+
+def _components(source: Source) -> np.ndarray:
+    """Where the cells are, computed once for all graphs of a run."""
+    if _COMPONENTS not in source.known:
+        complete = {name: matrix for name, matrix in source.matrices.items() if name not in source.present}
+        source.known[_COMPONENTS] = decompose(complete or source.matrices, COMPONENTS).scores.astype(np.float32)
+    return source.known[_COMPONENTS]
 
 
 def check(source: Source, kind: str) -> None:

@@ -134,7 +134,7 @@ class TrainedConfig(Config):
     """``"shared"``: the norms of the encoder standardise all cells alike; ``"domain"``: the cells of each batch by the
     statistics of their batch, which removes shifts and scales of a batch. Needs a batch key."""
     views: Any = field(default_factory=lambda: resolve("clear"))
-    """Pipeline of views: a name or a list."""
+    """Pipeline of views: a name or a list. With several batches, ``mixing`` takes the place of the default."""
     max_epochs: int = field(default=60, metadata={"at_least": 1})
     """Passes over the cells."""
     batch_size: int = field(default=256, metadata={"at_least": 2})

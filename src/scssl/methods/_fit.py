@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from scssl._validate import Problem
 
 
+MIXING = "mixing"  # pipeline of views where there are several batches, unless another one is asked for
+
+
 @dataclass(frozen=True)
 class Request:
     """Everything that decides a trained model, besides the data."""
@@ -120,6 +123,9 @@ def fit(data: Any, request: Request) -> Model:
         modalities=request.modalities,
         mask_by=request.mask_by,
     )
+    if _may_mix(config, source, request, compared):
+        config = kind.configure(request.preset, **request.config, views=MIXING)
+    started = time.perf_counter()
     for view in getattr(config, "views", ()):
         view.prepare(source, data)
     with seeded(_random.derive(request.seed, "init"), device):
@@ -129,7 +135,6 @@ def fit(data: Any, request: Request) -> Model:
     if run.sampler.note:
         notes.append(run.sampler.note)
         warn(run.sampler.note)
-    started = time.perf_counter()
     history = _learn(module, source, run, request)
     record = {
         **_described(module, source, request, identity=identity, compared=compared),
@@ -144,6 +149,12 @@ def fit(data: Any, request: Request) -> Model:
         warn(collapsed)
     record |= {"collapsed": collapsed, "warnings": "\n".join(notes)}
     return Model(module, source.features, record, pd.DataFrame(history), accelerator=request.accelerator)
+
+
+def _may_mix(config: Any, source: Source, request: Request, compared: str) -> bool:
+    """Whether the views that look for the same kind of cell in other batches are the default."""
+    asked = "views" in request.config or request.preset == "paper" or not hasattr(config, "views")
+    return not asked and compared != OFF and len(source.batch_names) > 1
 
 
 def _run(module: Any, source: Source, request: Request, *, compared: str, identity: str) -> Run:

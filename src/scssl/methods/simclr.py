@@ -43,7 +43,7 @@ class SimCLR(SelfSupervised):
     class Config(TrainedConfig):
         """Configuration of SimCLR."""
 
-        temperature: float = field(default=0.5, metadata={"above": 0})
+        temperature: float = field(default=0.3, metadata={"above": 0})
         """Divides the cosines; lower pushes near cells apart harder."""
         projector: tuple[int, ...] = (64, 64)
         """Widths of the projection head."""
