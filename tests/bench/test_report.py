@@ -14,6 +14,10 @@ import pytest
 import scssl as ssl
 from scssl import InputError, _keys, _results
 from scssl._results import Row
+from scssl.bench import statistics
+from scssl.bench.board import board
+from scssl.bench.figures import _shared, dots, scatter
+from scssl.bench.ranks import ranks
 from scssl.bench.report import Background, render
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "rows.py")))
@@ -69,9 +73,9 @@ def test_everything_that_was_asked_for_is_on_the_page(tmp_path):
     text = " ".join(page.text)
     for expected in (
         "pbmc68k", "id-pbmc68k", "700", "simulated batches", "simclr", "random", "oracle", "95 % interval over 2 seeds",
-        "vicreg: failed: loss is not finite in epoch 3; Total 0.", "0.6 bio + 0.4 batch", "ssl.tl.benchmark(adata",
+        "failed: loss is not finite in epoch 3; Total 0.", "0.6 bio + 0.4 batch", "ssl.tl.benchmark(adata",
         "ssl.tl.fit(adata, method='simclr', batch_key='donor', seed=7, temperature=0.5)", "pip install scssl==0.1.0",
-        "@inproceedings{chen2020simclr", "@inproceedings{ovcharenko2025scssl", "numpy", "Python",
+        "@inproceedings{chen2020simclr", "@inproceedings{ovcharenko2025scssl", "numpy", "Python", "In words", "cannot be told from the best", "Not ranked: vicreg (failed).", "counted as random",
     ):  # fmt: skip
         assert expected in text, expected
     assert page.tags.count("svg") >= 4 + 2
@@ -83,7 +87,10 @@ def test_the_page_needs_no_network_and_runs_nothing(tmp_path):
     ssl.tl.report(scored(made.scores()), tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert not {"script", "link", "iframe", "img", "object", "embed", "form"} & set(page.tags)
-    assert not [name for name, _ in page.attributes if name in ("src", "href", "action") or name.startswith("on")]
+    assert not [name for name, _ in page.attributes if name in ("src", "action") or name.startswith("on")]
+    targets = [value for name, value in page.attributes if name == "href"]
+    assert targets  # within the page
+    assert {t.removeprefix("#") for t in targets} <= {value for name, value in page.attributes if name == "id"}
     assert "default-src 'none'" in " ".join(value or "" for _, value in page.attributes)
     assert not re.search(r"url\(|@import", (tmp_path / "report.html").read_text(encoding="utf-8"))
 
@@ -114,13 +121,14 @@ def test_nothing_scored_and_nothing_finished_make_a_page():
     assert "Nothing was scored" in render(_results.frame([]))
     failed = _results.frame([Row(method="byol", key="byol", status="timeout", message="after 60 s")])
     text = " ".join(Page(render(failed)).text)
-    assert "byol: ran out of time: after 60 s" in text
+    assert "byol : ran out of time: after 60 s" in text
 
 
 def test_one_table_cell_per_method_and_metric():
-    page = Page(render(made.scores()))
-    n_columns = 3 + 5 + 5 + 5 + 2
-    assert page.tags.count("td") == 6 * n_columns
+    html = render(made.scores())
+    board = html[html.index('<table class="board">') :]
+    n_columns = 3 + 5 + 5 + 5 + 3
+    assert Page(board[: board.index("</table>") + 8]).tags.count("td") == 6 * n_columns
 
 
 def test_a_missing_number_is_named_not_left_blank():
@@ -154,3 +162,67 @@ def test_the_page_says_nothing_about_folders_and_users(tmp_path, monkeypatch):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     for private in (str(tmp_path), str(Path.home()) + "/", str(Path.cwd()), "hunter2-in-the-environment"):
         assert private not in text
+
+
+def test_figures_are_drawn_from_the_numbers():
+    """Dots, mean and interval of one method, read back from the drawing."""
+    table = board(made.scores(seeds=3))
+    panel = dots(table, "total", ranks(table).query("task == 'batch_correction'"))
+    line = next(x for x in panel["lines"] if x["label"] == "simclr")
+    (x0, low), (x1, high) = ((x, float(text)) for x, text in (panel["ticks"][0], panel["ticks"][-1]))
+    unit = (x1 - x0) / (high - low)
+    at = lambda value: x0 + unit * (value - low)  # noqa: E731
+    values = statistics.per_run(made.scores(seeds=3)).query("method == 'simclr' and metric == 'total'")["value"]
+    np.testing.assert_allclose(line["dots"], [at(v) for v in values], atol=0.06)
+    assert line["mean"] == pytest.approx(at(values.mean()), abs=0.06)
+    assert line["bar"][1] == pytest.approx(at(table.high.loc["simclr", "total"]), abs=0.06)
+    found = ssl.get.ranks(made.scores(seeds=3), task="batch_correction").set_index("method").loc["simclr"]
+    assert line["rank"].split("–")[0] == str(found["rank_low"])
+    assert line["tied"]
+
+
+def test_time_is_a_logarithmic_axis_and_names_do_not_cover_each_other():
+    levels = {f"method_{i}": 0.5 + 0.01 * i for i in range(9)}
+    table = board(made.scores(levels, seeds=2).assign(fit_s=lambda t: t["method"].str[-1].astype(int) + 10.0))
+    part = ranks(table).query("task == 'batch_correction'")
+    drawn = scatter(table, part)
+    points = {p["name"]: p["x"] for p in drawn["points"]}
+    seconds = part.set_index("method")["seconds"]
+    slope = (points["method_8"] - points["method_0"]) / np.log(seconds["method_8"] / seconds["method_0"])
+    expected = points["method_0"] + slope * np.log(seconds["method_4"] / seconds["method_0"])
+    assert points["method_4"] == pytest.approx(expected, abs=0.2)
+    texts = [(x, y, x + 6.3 * len("method_0"), y + 14) for x, y in (p["at"] for p in drawn["points"])]
+    assert sum(_shared(a, b) for i, a in enumerate(texts) for b in texts[i + 1 :]) == 0
+    assert scatter(table, part.head(1)) is None
+
+
+def test_both_policies_stand_beside_each_other():
+    html = render(made.with_status(made.scores(), "pca", "failed", "boom", metrics=["kbet"]))
+    drop, floor = (ssl.get.summary(made.with_status(made.scores(), "pca", "failed", "boom", metrics=["kbet"]), missing=m)
+                   .loc["pca", "total"] for m in ("drop", "floor"))  # fmt: skip
+    cells = f'<td class="n">–</td><td class="n">{drop:.3f}</td><td class="n">{floor:.3f}</td>'
+    assert cells in html
+    assert "counted as random</th>" not in render(made.scores())
+
+
+def test_the_paper_profile_lists_who_depends_on_whom():
+    text = " ".join(Page(render(made.scores(), profile="paper")).text)
+    assert "Depends on the company" in text
+    found = ssl.get.flips(made.scores())
+    assert text.count("the other way round without") == len(found)
+    assert "Depends on the company" not in render(made.scores())
+
+
+def test_a_file_of_an_earlier_version_makes_a_page_and_figures(tmp_path):
+    """A CSV with only the columns that a row needs to mean something, in any order."""
+    old = made.scores(seeds=2)[["value", "metric", "method", "task", "group", "seed", "main", "better", "status"]]
+    old.to_csv(tmp_path / "old.csv", index=False)
+    frame = pd.read_csv(tmp_path / "old.csv")
+    ssl.tl.report(frame, tmp_path / "old.html")
+    text = " ".join(Page((tmp_path / "old.html").read_text(encoding="utf-8")).text)
+    assert "simclr leads" in text
+    assert "not recorded" in text
+    assert ssl.pl.benchmark(frame, show=False) is not None
+    assert ssl.pl.ranks(frame, show=False) is not None
+    assert ssl.pl.tradeoff(frame, show=False) is not None
+    assert ssl.tl.recommend(frame)["best"].map(len).min() >= 1

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scssl import _results
 from scssl._registry import TASKS
 from scssl.bench import statistics
-from scssl.bench.board import duration, memory
+from scssl.bench.board import REASONS, duration, memory
 from scssl.bench.ranks import ranks
 
 if TYPE_CHECKING:
     from scssl.bench.board import Board
 
 SENTENCE = "sentence"
+_SAME = 5e-4
 _UNTRAINED = ("untrained", "pca")
 """Whoever cannot be told from these has shown nothing that training does."""
 
@@ -81,6 +81,8 @@ def _sentences(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str
 def _with_interval(row: pd.Series) -> str:
     if pd.isna(row["low"]):
         return f"{row['mean']:.3f}"
+    if row["high"] - row["low"] < _SAME:
+        return f"{row['mean']:.3f}, the same every time"
     return f"{row['mean']:.3f}, 95 % interval {row['low']:.3f} to {row['high']:.3f}"
 
 
@@ -104,10 +106,10 @@ def _warnings(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str]
         said.append(f"Among them: {', '.join(idle)}, which trains no network.")
     elif idle:
         said.append("No trained network does better.")
-    for status, words in ((_results.COLLAPSED, "collapsed"), (_results.FAILED, "failed"), (_results.TIMEOUT, "ran out of time")):  # fmt: skip
-        names = part.loc[(part["rank"] == 0) & (part["status"] == status), "method"].tolist()
-        if names:
-            said.append(f"Not ranked: {', '.join(names)} ({words}).")
+    out = part[part["rank"] == 0]
+    if len(out):
+        names = [f"{m} ({REASONS.get(s, s).split(':')[0]})" for m, s in zip(out["method"], out["status"], strict=True)]
+        said.append(f"Not ranked: {', '.join(names)}.")
     if table.facts["over"] == statistics.SEEDS:
         said.append("This holds for these cells with other seeds, not for other data.")
     return said

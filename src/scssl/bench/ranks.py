@@ -35,6 +35,14 @@ def ranks(table: Board) -> pd.DataFrame:
     return found.merge(cost, on="method", how="left")
 
 
+def tied(table: Board) -> set[tuple[str, str]]:
+    """Columns and methods that cannot be told from the best in it; empty if everything was measured once."""
+    found = ranks(table)
+    found = found[found["tied"] & (found.groupby("task")["n"].transform("max") > 1)]
+    name = {(c["task"], c["metric"]): str(n) for n, c in table.leading.iterrows()}
+    return {(name[row["task"], row["metric"]], row["method"]) for _, row in found.iterrows()}
+
+
 def _ranked(table: Board, column: str) -> pd.DataFrame:
     about, lines = table.columns.loc[column], table.methods
     mean, status = table.mean.loc[lines.index, column], table.status.loc[lines.index, column]

@@ -1,7 +1,7 @@
 """The report: one HTML page that opens from disk, without scripts and without requests to anywhere.
 
 Everything that comes from the data passes the template's escaping; the figures are SVG that the template draws from
-the numbers prepared here.
+the numbers of :mod:`scssl.bench.figures`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ import pandas as pd
 from scssl import _results
 from scssl._registry import TASKS
 from scssl.bench import statistics
-from scssl.bench.board import GROUP_TITLES, Board, board
-from scssl.bench.statistics import CONTROLS, TOTALS
+from scssl.bench.advice import SENTENCE, advise
+from scssl.bench.board import GROUP_TITLES, Board, board, duration, memory
+from scssl.bench.figures import SPARK, curve, dots, scatter
+from scssl.bench.ranks import flips, ranks, tied
+from scssl.bench.statistics import DROP, FLOOR, TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# a figure of the report, in the units of its view box
-_LEFT, _TRACK, _WIDTH, _TOP, _STEP = 120, 240, 400, 26, 24
-_SPARK = (150, 44)
 
 
 @dataclass(frozen=True)
@@ -79,18 +78,23 @@ def render(
     rows = _results.conform(scores)
     table = board(rows, profile=profile)
     about = background or Background()
-    template = _template()
-    return template.render(
+    bold = tied(table)
+    return _template().render(
         title=title or ", ".join(table.facts["data"]) or "Benchmark",
         small_print=table.small_print(simulated=about.simulated),
         simulated=about.simulated,
         facts=table.facts,
+        data=_data(rows),
         groups=_groups(table),
         columns=_heads(table),
-        methods=[_line(table, label) for label in table.methods.index],
-        controls=[_line(table, label) for label in table.lines.index.difference(table.methods.index, sort=False)],
-        notes=table.notes,
-        tasks=_figures(rows, table, profile),
+        methods=[_line(table, str(label), bold) for label in table.methods.index],
+        controls=[_line(table, str(c), bold) for c in table.lines.index.difference(table.methods.index, sort=False)],
+        told=bool(bold),
+        notes=[note.partition(": ") for note in table.notes],
+        policies=_policies(table),
+        flips=flips(rows).to_dict("records") if profile == statistics.PAPER else [],
+        profile=profile,
+        tasks=_tasks(table),
         models=[_model(about, str(key)) for key in about.models.index],
         commands="\n".join(about.commands),
         session=about.session,
@@ -120,84 +124,96 @@ def _heads(table: Board) -> list[dict[str, Any]]:
         {
             "title": c["title"],
             "arrow": "↑" if c["better"] == "higher" else "↓",
-            "first": bool(first[name]),
+            "first": bool(first[str(name)]),
             "name": name,
         }
         for name, c in table.columns.iterrows()
     ]
 
 
-def _line(table: Board, label: str) -> dict[str, Any]:
-    line = table.lines.loc[label]
+def _line(table: Board, label: str, bold: set[tuple[str, str]]) -> dict[str, Any]:
+    line: Any = table.lines.loc[label]
+    control = bool(line["control"])
     return {
         "label": label,
-        "caption": "control" if line["control"] else line["family"],
+        "caption": "control" if control else line["family"],
         "mark": int(line["mark"]),
         "collapsed": line["status"] == _results.COLLAPSED,
-        "cells": [_cell(table, label, str(name)) for name in table.columns.index],
-        "seconds": "–" if pd.isna(line["seconds"]) else f"{line['seconds']:,.1f}",
-        "seeds": f"{line['n_seeds']}/{line['n_runs']}",
+        "cells": [_cell(table, label, str(name), bold=(str(name), label) in bold) for name in table.columns.index],
+        "seconds": "" if control else duration(line["seconds"]),
+        "memory": "" if control else memory(line["peak_mb"]),
+        "seeds": "" if control else f"{line['n_seeds']}/{line['n_runs']}",
     }
 
 
-def _cell(table: Board, label: str, column: str) -> dict[str, Any]:
-    value, wide = float(table.mean.loc[label, column]), table.half_width(label, column)
+def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any]:
+    value, wide = float(table.mean[column][label]), table.half_width(label, column)
     about = table.columns.loc[column]
     return {
         "value": "" if math.isnan(value) else f"{value:.3f}",
         "wide": "" if math.isnan(wide) else f"{wide:.3f}",
         "share": 0.0 if math.isnan(value) else round(100 * min(max(value, 0.0), 1.0), 1),
-        "status": table.status.loc[label, column].replace("_", " "),
+        "status": str(table.status[column][label]).replace("_", " "),
         "strong": about["group"] == TOTALS or bool(about["main"]),
+        "bold": bold,
     }
 
 
-def _figures(rows: pd.DataFrame, table: Board, profile: str) -> list[dict[str, Any]]:
-    """One figure per task and leading number: a dot per seed, a bar at the mean, the controls as a band."""
-    runs = statistics.per_run(rows, profile=profile)
-    leading = table.columns[table.columns["main"] | (table.columns["group"] == TOTALS)]
-    figures = []
-    for task, columns in leading.groupby("task", sort=False):
-        title = TASKS.describe(task).title if task in TASKS else str(task).replace("_", " ").capitalize()
-        panels = [_panel(runs, table, str(name)) for name in columns.index]
-        figures.append({"title": title, "panels": panels})
-    return figures
+def _data(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What was run on: name, identifier of the content, cells, and by how many lines and seeds."""
+    rows = rows[~rows["method"].isin(statistics.CONTROLS)]
+    found = rows.groupby(["data", "data_id"], sort=False).agg(
+        n_obs=("n_obs", "max"), methods=("key", "nunique"), seeds=("seed", "nunique"), tasks=("task", "unique")
+    )
+    return [
+        {
+            "name": name,
+            "id": data_id,
+            **{str(k): v for k, v in part.items()},
+            "tasks": ", ".join(_title(t) for t in part["tasks"] if t),
+        }
+        for (name, data_id), part in zip(found.index, found.to_dict("records"), strict=True)
+    ]
 
 
-def _panel(runs: pd.DataFrame, table: Board, column: str) -> dict[str, Any]:
-    about = table.columns.loc[column]
-    part = runs[(runs["task"] == about["task"]) & (runs["metric"] == about["metric"]) & runs["value"].notna()]
-    lines = []
-    for position, label in enumerate(table.methods.index):
-        method = table.lines.loc[label, ["method", "key", "config_id"]]
-        own = part[(part[list(method.index)] == method).all(axis=1)]
-        mean = float(table.mean.loc[label, column])
-        lines.append(
-            {
-                "label": label if len(label) <= 17 else f"{label[:16]}…",
-                "y": _TOP + _STEP * position + _STEP / 2,
-                "dots": [_x(v) for v in own.groupby("seed")["value"].mean()],
-                "mean": None if math.isnan(mean) else _x(mean),
-                "text": table.status.loc[label, column].replace("_", " ") if math.isnan(mean) else f"{mean:.3f}",
-            }
-        )
-    bounds = [table.control(column, name) for name in CONTROLS]
-    known = not any(math.isnan(b) for b in bounds)
-    return {
-        "title": about["title"],
-        "arrow": "higher is better" if about["better"] == "higher" else "lower is better",
-        "lines": lines,
-        "band": sorted(map(_x, bounds)) if known else None,
-        "height": _TOP + _STEP * len(lines) + 26,
-        "bottom": _TOP + _STEP * len(lines),
-        "width": _WIDTH,
-        "top": _TOP,
-        "ticks": [(_x(v), f"{v:g}") for v in (0, 0.25, 0.5, 0.75, 1)],
-    }
+def _title(task: str) -> str:
+    return TASKS.describe(task).title if task in TASKS else task.replace("_", " ").capitalize()
 
 
-def _x(value: float) -> float:
-    return round(_LEFT + _TRACK * min(max(value, 0.0), 1.0), 1)
+def _policies(table: Board) -> list[dict[str, Any]]:
+    """Numbers that lack something, under both ways of counting what failed."""
+    drop, floor = table.policies[DROP], table.policies[FLOOR]
+    return [
+        {
+            "method": label,
+            "column": f"{_title(about['task'])}: {about['title']}",
+            "keep": _number(table.mean[name][label]),
+            "drop": _number(drop[name][label]),
+            "floor": _number(floor[name][label]),
+        }
+        for label in drop.index
+        for name, about in table.leading.iterrows()
+        if table.status[name][label] in statistics.FAILURES
+    ]
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _tasks(table: Board) -> list[dict[str, Any]]:
+    """For each task what it says in words, and its figures."""
+    placed, words = ranks(table), advise(table).set_index("task")[SENTENCE]
+    found = []
+    for leading, about in table.leading.iterrows():
+        task = about["task"]
+        own = table.columns[table.columns["task"] == task]
+        others = own[(own["main"] | (own["group"] == TOTALS)) & (own.index != leading)]
+        part = placed[placed["task"] == task]
+        panels = [dots(table, str(leading), part), *(dots(table, str(name), None) for name in others.index)]
+        said = str(words[task]).partition(": ")[2] or str(words[task])
+        found.append({"title": _title(task), "words": said, "panels": panels, "scatter": scatter(table, part)})
+    return found
 
 
 def _model(about: Background, key: str) -> dict[str, Any]:
@@ -211,8 +227,8 @@ def _model(about: Background, key: str) -> dict[str, Any]:
         },
         "config": str(record.get("config", "")),
         "seconds": "" if pd.isna(seconds) else f"{seconds:,.1f} s",
-        "curves": [_curve(history, name) for name in ("loss", "effective_rank", "spread") if name in history],
-        "size": _SPARK,
+        "curves": [curve(history, name) for name in ("loss", "effective_rank", "spread") if name in history],
+        "size": SPARK,
     }
 
 
@@ -220,14 +236,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:,.4g}"
     return str(value)
-
-
-def _curve(history: pd.DataFrame, name: str) -> dict[str, Any]:
-    """A small line: its points in the view box, first and last value in words."""
-    values = history[name].astype(float).dropna().tolist()
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    wide, tall = _SPARK[0] - 8, _SPARK[1] - 8
-    steps, span = max(len(values) - 1, 1), (high - low) or 1.0
-    points = [f"{4 + wide * i / steps:.1f},{4 + tall * (1 - (v - low) / span):.1f}" for i, v in enumerate(values)]
-    text = f"{values[0]:.3g} → {values[-1]:.3g}" if values else "not recorded"
-    return {"name": name.replace("_", " "), "points": " ".join(points), "text": text}

@@ -75,7 +75,7 @@ def confusion(
     >>> adata = ssl.datasets.pbmc68k(batches=3)
     >>> ssl.pp.recipe(adata, batch_key="batch")
     >>> model = ssl.tl.fit(adata, method="pca")
-    >>> query, reference = adata[adata.obs["batch"] == "batch0"].copy(), adata[adata.obs["batch"] != "batch0"].copy()
+    >>> query, reference = adata[adata.obs["batch"] == "batch1"].copy(), adata[adata.obs["batch"] != "batch1"].copy()
     >>> ssl.tl.annotate(query, reference=reference, use_rep="X_pca", label_key="cell_type")
     >>> axes = ssl.pl.confusion(query, "pca_label", label_key="cell_type", show=False)
     """

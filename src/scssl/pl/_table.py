@@ -14,7 +14,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from scssl import _results
 from scssl.bench.board import GROUP_TITLES, REASONS, duration
-from scssl.bench.ranks import ranks
+from scssl.bench.ranks import tied
 from scssl.bench.statistics import CONTROLS, TOTAL, TOTALS
 from scssl.pl._style import FAINT, INK, MUTED, RULE
 
@@ -74,13 +74,7 @@ class Table:
     @cached_property
     def tied(self) -> set[tuple[str, str]]:
         """Columns and methods that cannot be told from the best in it; empty if everything was measured once."""
-        found = ranks(self.board)
-        found = found[found["tied"] & (found.groupby("task")["n"].transform("max") > 1)]
-        name = {(c["task"], c["metric"]): str(n) for n, c in self.board.leading.iterrows()}
-        return {
-            (name[task, metric], method)
-            for task, metric, method in zip(found["task"], found["metric"], found["method"], strict=True)
-        }
+        return tied(self.board)
 
     @cached_property
     def name_width(self) -> float:
