@@ -16,6 +16,7 @@ MODELS = "models"
 EMBEDDINGS = "embeddings"
 SCORES = "scores"
 PARTNERS = "partners"
+IMPUTED = "imputed"
 
 SPLIT = "split"
 REFERENCE, QUERY = "reference", "query"
@@ -42,6 +43,16 @@ def label(key: str) -> str:
 def confidence(key: str) -> str:
     """``obs`` column of the confidence of the transferred label."""
     return f"{key}_confidence"
+
+
+def imputed(key: str, modality: str) -> str:
+    """``obsm`` slot of the values of a modality that was not measured."""
+    return f"{key}_{modality}"
+
+
+def reconstructed(key: str) -> str:
+    """Layer of the reconstructed values."""
+    return f"{key}_reconstructed"
 
 
 def partners(key: str) -> str:

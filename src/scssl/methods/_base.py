@@ -68,6 +68,11 @@ class Method(nn.Module, ABC):
     def represent(self, batch: Batch) -> Tensor:
         """The embedding of a batch, shape ``(cells, width)``."""
 
+    def decode(self, embedding: Tensor) -> dict[str, Tensor]:
+        """Values of every modality from embeddings; of methods whose description says ``decodes``."""
+        msg = f"method {self.spec.name!r} does not reconstruct its input"
+        raise NotImplementedError(msg)
+
     @abstractmethod
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
         """Fit to the cells and return the history (empty if there are no epochs)."""

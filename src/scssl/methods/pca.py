@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     family="baseline",
     reference="pearson1901pca",
     trains=False,
+    decodes=True,
     within_batch="off",
     summary="the baseline that every method has to justify itself against",
 )
@@ -63,6 +64,21 @@ class PCA(_base.Method):
         """The scores of the cells."""
         x = torch.cat([batch.x[name] for name in self.sizes], dim=1)
         return (x - self.mean) @ self.components.T
+
+    def decode(self, embedding: Tensor) -> dict[str, Tensor]:
+        r"""What the scores stand for: :math:`\bar{x} + W^\top y`, with the scale of each modality undone."""
+        parts = self.components.double().split(list(self.sizes.values()), dim=1)
+        used = self.components.abs().sum(dim=1) > 0
+        # rows are orthonormal before modalities are scaled: that tells the scales
+        grams = torch.stack([(part[used] @ part[used].T).flatten() for part in parts], dim=1)
+        one = torch.eye(int(used.sum()), dtype=torch.float64, device=grams.device).flatten()
+        scales = torch.linalg.lstsq(grams, one[:, None]).solution[:, 0]
+        means = self.mean.double().split(list(self.sizes.values()))
+        y = embedding.double()
+        return {
+            name: (mean + y @ part * scale).float()
+            for name, mean, part, scale in zip(self.sizes, means, parts, scales, strict=True)
+        }
 
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
         """Decompose the covariance of all cells."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from scssl.tl._annotate import annotate
     from scssl.tl._benchmark import benchmark
     from scssl.tl._evaluate import evaluate
+    from scssl.tl._impute import impute, reconstruct
     from scssl.tl._list import methods, metrics, tasks, views
     from scssl.tl._recommend import recommend
     from scssl.tl._report import report
@@ -20,9 +21,11 @@ _HOME = {
     "embed": "_train",
     "evaluate": "_evaluate",
     "fit": "_train",
+    "impute": "_impute",
     "methods": "_list",
     "metrics": "_list",
     "recommend": "_recommend",
+    "reconstruct": "_impute",
     "report": "_report",
     "tasks": "_list",
     "views": "_list",
@@ -34,9 +37,11 @@ __all__ = [
     "embed",
     "evaluate",
     "fit",
+    "impute",
     "methods",
     "metrics",
     "recommend",
+    "reconstruct",
     "report",
     "tasks",
     "views",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +10,12 @@ import pandas as pd
 from scssl import _keys, _settings
 from scssl._errors import warn
 from scssl._registry import listed, nearest
-from scssl._validate import WARNING, Problem, columns, enforce
+from scssl._validate import Problem, columns, enforce
 from scssl._validate.names import key as check_key
 from scssl.data.columns import column
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._vote import WEIGHTS
+from scssl.tl._pair import alike, dense, embedded, slot, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +89,8 @@ def annotate(
     """
     name = _keys.bare(use_rep) if key_added is None and isinstance(use_rep, str) else key_added
     enforce(_problems(query, reference, use_rep, label_key, options=(classifier, k, weights), name=name))
-    slot = _slot(query, use_rep)
     labels = pd.Categorical(column(reference, label_key, parameter="label_key").astype(str))
-    x, known = _dense(query.obsm[slot]), _dense(reference.obsm[_slot(reference, use_rep)])
+    x, known = dense(query.obsm[slot(query, use_rep)]), dense(reference.obsm[slot(reference, use_rep)])
     known_codes = np.asarray(labels.codes, dtype=np.int64)
     if classifier == KNN:
         won, note = by_neighbors(known, known_codes, x, k=int(k), weights=weights)
@@ -112,8 +111,8 @@ def _problems(
 ) -> Iterator[Problem]:
     """All that can be wrong with a call; what comes later relies on what came before."""
     yield from _options(*options)
-    yield from _objects(query, reference, use_rep)
-    yield from _embeddings(query, reference, use_rep)
+    yield from embedded(query, reference, use_rep)
+    yield from alike(query, reference, use_rep)
     yield from columns.label(reference, label_key)
     yield from _targets(query, name)
     if options[0] == LINEAR:
@@ -125,48 +124,7 @@ def _options(classifier: Any, k: Any, weights: Any) -> Iterator[Problem]:
         if value not in known:
             message = f"{parameter}={value!r} does not exist; there are {listed(list(known))}."
             yield Problem(f"unknown_{parameter}", parameter, message, nearest(value, list(known)), missing=True)
-    if isinstance(k, bool | np.bool_) or not isinstance(k, numbers.Integral) or k < 1:
-        yield Problem("bad_k", "k", f"k={k!r} is not a whole number of at least 1.", "Pass e.g. k=15.")
-
-
-def _objects(query: Any, reference: Any, use_rep: Any) -> Iterator[Problem]:
-    """Both objects hold the embedding."""
-    for parameter, data in (("query", query), ("reference", reference)):
-        if not (hasattr(data, "obs") and hasattr(data, "obsm")):
-            message = f"{parameter} is of type {type(data).__name__}; AnnData or MuData is needed."
-            yield Problem("bad_type", parameter, message, "Read the file first: anndata.read_h5ad(path).")
-            return
-        slots = [str(slot) for slot in data.obsm]
-        if not isinstance(use_rep, str) or _slot(data, use_rep) not in slots:
-            message = f"use_rep={use_rep!r} is not in obsm of the {parameter}, which has {listed(slots)}."
-            fix = nearest(use_rep, slots) or "Embed both with the same model: tl.embed(query, model)."
-            yield Problem("unknown_use_rep", "use_rep", message, fix, missing=True)
-
-
-def _embeddings(query: Any, reference: Any, use_rep: str) -> Iterator[Problem]:
-    """The embeddings are finite and alike, and the query is not part of the reference."""
-    slot = _slot(query, use_rep)
-    arrays = {"query": _dense(query.obsm[slot]), "reference": _dense(reference.obsm[_slot(reference, use_rep)])}
-    for parameter, array in arrays.items():
-        bad = ~np.isfinite(array.astype(np.float64)).reshape(len(array), -1).all(axis=1)
-        if array.ndim != 2 or len(array) == 0 or bad.any():
-            found = f"{int(bad.sum())} of {len(array)} cells with NaN or inf" if bad.any() else f"shape {array.shape}"
-            message = f"use_rep={slot!r} of the {parameter} cannot be used: {found}."
-            yield Problem("bad_embedding", "use_rep", message, "Drop these cells, or embed them again.")
-            return
-    widths = {parameter: array.shape[1] for parameter, array in arrays.items()}
-    if widths["query"] != widths["reference"]:
-        message = (
-            f"use_rep={slot!r} has width {widths['query']} in the query and {widths['reference']} in the reference."
-        )
-        yield Problem("other_width", "use_rep", message, "Embed both with the same model: tl.embed(query, model).")
-        return
-    shared = reference.obs_names.get_indexer(query.obs_names) if reference.obs_names.is_unique else np.array([-1])
-    both = np.flatnonzero(shared >= 0)
-    same = int((arrays["query"][both] == arrays["reference"][shared[both]]).all(axis=1).sum()) if len(both) else 0
-    if same:
-        message = f"{same} of {query.n_obs} cells of the query are in the reference too: they find themselves."
-        yield Problem("query_in_reference", "reference", message, "Leave them out of the reference.", WARNING)
+    yield from whole(k, example=15)
 
 
 def _targets(query: Any, name: Any) -> Iterator[Problem]:
@@ -185,12 +143,3 @@ def _too_few(labels: pd.Series) -> Iterator[Problem]:
     if labels.nunique() < 2:
         message = f"All cells of the reference have the label {labels.iloc[0]!r}; a linear classifier needs two."
         yield Problem("single_label", "label_key", message, "Pass a column with several labels.")
-
-
-def _slot(data: Any, name: str) -> str:
-    return name if name in data.obsm else _keys.embedding(name)
-
-
-def _dense(stored: Any) -> np.ndarray:
-    stored = stored.toarray() if hasattr(stored, "toarray") else stored
-    return np.asarray(stored)

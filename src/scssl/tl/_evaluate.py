@@ -17,6 +17,8 @@ from scssl._validate.names import names as check_names
 from scssl.data.columns import column, is_mudata
 from scssl.data.identity import data_id
 from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
+from scssl.tl._pair import dense
+from scssl.tl._pair import slot as find_slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -155,7 +157,7 @@ def evaluate(
     chosen = _chosen(wanted, cells)
     how: dict[str, Any] = {"seed": seed, "profile": profile, "metrics": chosen_metrics}
     rows = []
-    for slot in (_slot(holder, name) for name in names):
+    for slot in (find_slot(holder, name) for name in names):
         about = _about(data, _keys.bare(slot))
         leak, doubt = _seen(data, _keys.bare(slot), cells, modality)
         for task in chosen:
@@ -163,7 +165,7 @@ def evaluate(
             if blind and leak:
                 found = refused_rows(task, cells, leak, profile=profile)
             else:
-                found = score_rows(_dense(holder.obsm[slot]), cells, [task], **how)
+                found = score_rows(dense(holder.obsm[slot]), cells, [task], **how)
             doubts = doubt if blind else ""
             rows += [{**about, **row, "message": " ".join(filter(None, (doubts, row["message"])))} for row in found]
     rows += control_rows(cells, chosen, **how)
@@ -227,10 +229,10 @@ def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:
     if not names:
         yield Problem("no_use_rep", "use_rep", "use_rep names no embedding.", f"obsm has {listed(known)}.")
     for name in names:
-        if not isinstance(name, str) or _slot(holder, name) not in known:
+        if not isinstance(name, str) or find_slot(holder, name) not in known:
             message = f"use_rep={name!r} is not in obsm, which has {listed(known)}."
             yield Problem("unknown_use_rep", "use_rep", message, nearest(name, known), missing=True)
-    slots = [_slot(holder, name) for name in names]
+    slots = [find_slot(holder, name) for name in names]
     twice = sorted({slot for slot in slots if slots.count(slot) > 1})
     if twice:
         message = f"use_rep={names!r} names {listed(twice)} more than once."
@@ -329,16 +331,6 @@ def _chosen(tasks: list[str] | None, cells: Cells) -> list[str]:
         if needs
     )
     return chosen
-
-
-def _slot(holder: Any, name: str) -> str:
-    return name if name in holder.obsm else _keys.embedding(name)
-
-
-def _dense(stored: Any) -> np.ndarray:
-    """An entry of ``obsm`` as an array: it may be a frame or sparse."""
-    stored = stored.toarray() if hasattr(stored, "toarray") else stored
-    return np.asarray(stored)
 
 
 def _about(data: Any, key: str) -> dict[str, Any]:

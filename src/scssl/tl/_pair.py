@@ -1,0 +1,73 @@
+"""A query and its reference in the same embedding: where it lies, and whether the two fit together."""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scssl import _keys
+from scssl._registry import listed, nearest
+from scssl._validate import WARNING, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def slot(data: Any, name: str) -> str:
+    """The ``obsm`` slot of an embedding, named with or without ``X_``."""
+    return name if name in data.obsm else _keys.embedding(name)
+
+
+def dense(stored: Any) -> np.ndarray:
+    """An entry of ``obsm`` as an array: it may be a frame or sparse."""
+    stored = stored.toarray() if hasattr(stored, "toarray") else stored
+    return np.asarray(stored)
+
+
+def whole(k: Any, *, example: int) -> Iterator[Problem]:
+    """A number of neighbours is a whole number of at least 1."""
+    if isinstance(k, bool | np.bool_) or not isinstance(k, numbers.Integral) or k < 1:
+        message = f"k={k!r} is not a whole number of at least 1."
+        yield Problem("bad_k", "k", message, f"Pass e.g. k={example}.")
+
+
+def embedded(query: Any, reference: Any, use_rep: Any) -> Iterator[Problem]:
+    """Both objects hold the embedding."""
+    for parameter, data in (("query", query), ("reference", reference)):
+        if not (hasattr(data, "obs") and hasattr(data, "obsm")):
+            message = f"{parameter} is of type {type(data).__name__}; AnnData or MuData is needed."
+            yield Problem("bad_type", parameter, message, "Read the file first: anndata.read_h5ad(path).")
+            return
+        slots = [str(name) for name in data.obsm]
+        if not isinstance(use_rep, str) or slot(data, use_rep) not in slots:
+            message = f"use_rep={use_rep!r} is not in obsm of the {parameter}, which has {listed(slots)}."
+            fix = nearest(use_rep, slots) or "Embed both with the same model: tl.embed(query, model)."
+            yield Problem("unknown_use_rep", "use_rep", message, fix, missing=True)
+
+
+def alike(query: Any, reference: Any, use_rep: str) -> Iterator[Problem]:
+    """The embeddings are finite and alike, and the query is not part of the reference."""
+    name = slot(query, use_rep)
+    arrays = {"query": dense(query.obsm[name]), "reference": dense(reference.obsm[slot(reference, use_rep)])}
+    for parameter, array in arrays.items():
+        bad = ~np.isfinite(array.astype(np.float64)).reshape(len(array), -1).all(axis=1)
+        if array.ndim != 2 or len(array) == 0 or bad.any():
+            found = f"{int(bad.sum())} of {len(array)} cells with NaN or inf" if bad.any() else f"shape {array.shape}"
+            message = f"use_rep={name!r} of the {parameter} cannot be used: {found}."
+            yield Problem("bad_embedding", "use_rep", message, "Drop these cells, or embed them again.")
+            return
+    widths = {parameter: array.shape[1] for parameter, array in arrays.items()}
+    if widths["query"] != widths["reference"]:
+        message = (
+            f"use_rep={name!r} has width {widths['query']} in the query and {widths['reference']} in the reference."
+        )
+        yield Problem("other_width", "use_rep", message, "Embed both with the same model: tl.embed(query, model).")
+        return
+    shared = reference.obs_names.get_indexer(query.obs_names) if reference.obs_names.is_unique else np.array([-1])
+    both = np.flatnonzero(shared >= 0)
+    same = int((arrays["query"][both] == arrays["reference"][shared[both]]).all(axis=1).sum()) if len(both) else 0
+    if same:
+        message = f"{same} of {query.n_obs} cells of the query are in the reference too: they find themselves."
+        yield Problem("query_in_reference", "reference", message, "Leave them out of the reference.", WARNING)
