@@ -75,3 +75,42 @@ def test_cells_of_a_mudata_and_of_one_modality(mudata):
     assert list(part.names) == list(mudata.mod["prot"].obs_names)
     assert list(part.labels) == list(whole.labels)
     assert "genes" in part.before_note
+
+
+def test_values_of_two_modalities(mudata):
+    from scssl.data.recipe import clr, normalize
+
+    cells = Cells.of(mudata, target="prot")
+    assert (cells.source, cells.target, cells.measured) == ("rna", "prot", None)
+    np.testing.assert_allclose(cells.source_values.toarray(), normalize(csr(mudata.mod["rna"])).toarray(), atol=1e-6)
+    np.testing.assert_allclose(cells.target_values.toarray(), clr(csr(mudata.mod["prot"])).toarray(), atol=1e-6)
+    assert cells.target_names == tuple(mudata.mod["prot"].var_names)
+    back = Cells.of(mudata, modality="prot", target="rna")
+    assert (back.source, back.target) == ("prot", "rna")
+    few = cells.take(np.arange(10))
+    assert few.target_values.shape == (10, cells.target_values.shape[1])
+    assert few.target_names == cells.target_names
+
+
+def test_cells_that_lack_the_target_are_marked(mudata):
+    import mudata as md
+
+    some = md.MuData({"rna": mudata.mod["rna"], "prot": mudata.mod["prot"][::-1][:50].copy()})
+    cells, whole = Cells.of(some, target="prot"), Cells.of(mudata, target="prot")
+    assert cells.measured.sum() == 50
+    place = whole.names.tolist()
+    for i in np.flatnonzero(cells.measured):
+        expected = whole.target_values[place.index(cells.names[i])].toarray()
+        np.testing.assert_allclose(cells.target_values[i].toarray(), expected)
+
+
+def test_many_features_are_cut_to_the_most_common(monkeypatch, mudata):
+    from scssl.tasks import _values
+
+    monkeypatch.setattr(_values, "MAX_FEATURES", 5)
+    cells, matrix = Cells.of(mudata, target="rna", modality="prot"), csr(mudata.mod["rna"])
+    counted = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    assert len(cells.target_names) == 5
+    names = list(mudata.mod["rna"].var_names)
+    kept = counted[[names.index(name) for name in cells.target_names]]
+    assert kept.min() >= np.sort(counted)[-5]

@@ -119,7 +119,8 @@ def scgraph(before: np.ndarray, embedding: np.ndarray, labels: Groups, batch: Gr
     As Corr-Weighted of the paper: near labels count more (weights are the inverse distances of the consensus). Two
     choices are ours. The components of a batch are taken from the principal components `before`, not from its genes. And
     the tenth of the cells that lies farthest from the centre of its label is left out of the centroid, where the paper
-    trims each coordinate, so that rotating an embedding does not change its score.
+    trims each coordinate, so that rotating an embedding does not change its score. Labels of few cells have centres far
+    out in noise as well as in their batches: read the score beside the random control.
     """
     consensus = type_distances(before, labels, batch)
     here = _distances(_centroids(embedding, labels))

@@ -79,7 +79,7 @@ class Cells:
         return pd.util.hash_array(np.asarray(self.names, dtype=object))
 
     def take(self, kept: np.ndarray) -> Cells:
-        """Some of the cells, chosen by a boolean mask."""
+        """Some of the cells, or all in another order: by a boolean mask, or by positions."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
         kept_of: dict[str, Any] = {
             name: value if value is None or isinstance(value, str | tuple) else value[kept]

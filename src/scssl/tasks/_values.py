@@ -11,6 +11,7 @@ from scssl import _keys
 from scssl._errors import InputError
 from scssl.data.columns import is_mudata
 from scssl.data.matrix import csr, genes_of
+from scssl.data.recipe import clr, kind_of, normalize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ def source_of(data: Any, modality: str | None, target: str | None) -> str:
 def read_values(data: Any, part: Any, modality: str | None, *, target: str | None, layer: str | None) -> dict[str, Any]:
     """Fields of :class:`~scssl.tasks.Cells` that hold values, for the cells of `part`.
 
-    Of the source the marked genes are read, of a target all features, but not more than the 5,000 that most cells have:
+    Counts are taken to logarithms as :func:`scssl.pp.recipe` does. Of the source the marked genes are read, of a target all features, but not more than the 5,000 that most cells have:
     the predicted values of the scored cells are dense.
     """
     source = source_of(data, modality, target)
@@ -41,6 +42,7 @@ def read_values(data: Any, part: Any, modality: str | None, *, target: str | Non
         marked = field == "source_values" and _keys.HIGHLY_VARIABLE in holder.var
         matrix = csr(holder, layer=layer if field == "source_values" else None)
         _refuse_holes(matrix, name)
+        matrix = _logged(matrix, name)
         features = _common(matrix, genes_of(holder, _keys.HIGHLY_VARIABLE if marked else None))
         matrix = matrix[:, features]
         found[field.replace("values", "names")] = tuple(map(str, holder.var_names[features]))
@@ -48,6 +50,13 @@ def read_values(data: Any, part: Any, modality: str | None, *, target: str | Non
         if field == "target_values":
             found |= {"target": name, "measured": None if measured.all() else measured}
     return found
+
+
+def _logged(matrix: sp.csr_matrix, modality: str) -> sp.csr_matrix:
+    """Counts of genes and proteins as the recipe transforms them; whatever else there is as it stands."""
+    counts = bool((matrix.data >= 0).all() and (np.rint(matrix.data) == matrix.data).all())
+    made_by = {"rna": normalize, "protein": clr}.get(kind_of(modality))
+    return made_by(matrix) if counts and made_by is not None else matrix
 
 
 def _refuse_holes(matrix: sp.csr_matrix, modality: str) -> None:

@@ -62,6 +62,11 @@ class BatchCorrection(Task):
         self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
     ) -> list[Score]:
         """All cells at once, those with a label for what needs one; neighbours and distances are shared."""
+        if (
+            profile != PAPER
+        ):  # clustering and eigenvectors depend on the order: it is that of the names, whatever was given
+            order = np.argsort(cells.keys, kind="stable")
+            embedding, cells = embedding[order], cells.take(order)
         every = labelled = _inputs(embedding, cells, seed)
         if cells.labelled is not None:
             labelled = _inputs(embedding[cells.labelled], cells.take(cells.labelled), seed)

@@ -93,9 +93,10 @@ def impute(
     True
     """
     enforce(whole(k, example=5))
+    teacher: Any = model_or_reference
     if hasattr(model_or_reference, "obsm"):
         enforce(_pair_problems(query, model_or_reference, modality, use_rep))
-        name, teacher = _keys.bare(str(use_rep)), model_or_reference
+        name = _keys.bare(str(use_rep))
         x, known = (dense(data.obsm[slot(data, str(use_rep))]) for data in (query, teacher))
     else:
         model = _model(model_or_reference)
