@@ -92,6 +92,19 @@ COLUMNS = tuple(DTYPES)
 _IDENTITY = ("data_id", "key", "config_id", "seed", "task", "split", "metric")
 
 
+def line_key(method: str, axes: Mapping[str, str]) -> str:
+    """Name of a line of an ablation: ``"simclr: temperature=0.1, width=32"``, axes in alphabetical order."""
+    return f"{method}: " + ", ".join(f"{name}={axes[name]}" for name in sorted(axes))
+
+
+def axes_of(key: str) -> dict[str, str]:
+    """Axes and values in the name of a line, as :func:`line_key` wrote them; nothing for any other name."""
+    _, colon, rest = key.partition(": ")
+    parts = [part.partition("=") for part in rest.split(", ")] if colon else []
+    whole = all(name.isidentifier() and equals and value for name, equals, value in parts)
+    return {name: value for name, _, value in parts} if whole else {}
+
+
 def frame(rows: Iterable[Row | Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as a frame with exactly the columns and types of the schema."""
     records = [asdict(row) if isinstance(row, Row) else dict(row) for row in rows]
@@ -106,7 +119,8 @@ def conform(table: pd.DataFrame) -> pd.DataFrame:
     InputError
         If a column is unknown, or one without which a row means nothing is missing.
     """
-    unknown = sorted(set(table.columns) - set(COLUMNS))
+    axes = {name for key in table["key"].unique() for name in axes_of(str(key))} if "key" in table else set()
+    unknown = sorted(set(table.columns) - set(COLUMNS) - axes)  # axes stand in the key: their columns can be made again
     missing = [c for c in ("method", "task", "metric", "value") if len(table) and c not in table]
     if unknown or missing:
         msg = f"This is not a table of scores: unknown columns {unknown}, missing columns {missing}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scssl.pl._ablation import ablation
 from scssl.pl._benchmark import benchmark
 from scssl.pl._confusion import confusion
 from scssl.pl._embedding import embedding
@@ -10,4 +11,4 @@ from scssl.pl._tradeoff import tradeoff
 from scssl.pl._training import history
 from scssl.pl._views import views
 
-__all__ = ["benchmark", "confusion", "embedding", "history", "ranks", "tradeoff", "views"]
+__all__ = ["ablation", "benchmark", "confusion", "embedding", "history", "ranks", "tradeoff", "views"]

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scssl.tl._ablate import ablate, pairs
     from scssl.tl._annotate import annotate
     from scssl.tl._benchmark import benchmark
     from scssl.tl._evaluate import evaluate
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from scssl.tl._train import embed, fit
 
 _HOME = {
+    "ablate": "_ablate",
     "annotate": "_annotate",
     "benchmark": "_benchmark",
     "embed": "_train",
@@ -24,6 +26,7 @@ _HOME = {
     "impute": "_impute",
     "methods": "_list",
     "metrics": "_list",
+    "pairs": "_ablate",
     "recommend": "_recommend",
     "reconstruct": "_impute",
     "report": "_report",
@@ -32,6 +35,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ablate",
     "annotate",
     "benchmark",
     "embed",
@@ -40,6 +44,7 @@ __all__ = [
     "impute",
     "methods",
     "metrics",
+    "pairs",
     "recommend",
     "reconstruct",
     "report",
