@@ -89,7 +89,7 @@ def ablate(
     ...     tasks=["batch_correction"],
     ...     max_epochs=1,
     ... )
-    >>> sorted(scores["temperature"].dropna().unique())
+    >>> scores["temperature"].dropna().unique().tolist()
     [0.1, 0.5]
     """
     table = benchmark(
