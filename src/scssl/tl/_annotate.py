@@ -100,7 +100,7 @@ def annotate(
         codes, confidence, note = by_line(known, known_codes, x, keys=keys)
     if note:
         warn(note)
-    label = pd.Series(pd.Categorical.from_codes(codes, labels.categories), index=query.obs_names)
+    label = pd.Series(pd.Categorical.from_codes(codes.tolist(), labels.categories), index=query.obs_names)
     query.obs[_keys.label(name)] = label.cat.remove_unused_categories()
     query.obs[_keys.confidence(name)] = confidence
     _settings.wrote(f".obs['{_keys.label(name)}']", f".obs['{_keys.confidence(name)}']")
