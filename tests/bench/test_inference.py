@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -52,6 +55,21 @@ def test_a_percentile_bootstrap_would_not(n, most):
     means = values[:, rng.integers(0, n, (500, n))].mean(axis=-1)
     low, high = np.percentile(means, [2.5, 97.5], axis=1)
     assert ((low <= 0) & (high >= 0)).mean() < most
+
+
+def test_the_page_on_results_says_what_the_simulation_gives():
+    page = (Path(__file__).parents[2] / "docs" / "concepts" / "results.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (\d+) % \| (\d+) % \| (\d+) % \|$", page, flags=re.MULTILINE)
+    assert [int(row[0]) for row in rows] == [3, 5, 10]
+    for n, student, welch, bootstrap in (map(int, row) for row in rows):
+        rng = draw(n, 9)
+        values = rng.normal(0, 1, (BOARDS, n))
+        apart = difference(values, rng.normal(0, 1, values.shape), paired=False)
+        means = values[:2_000, rng.integers(0, n, (400, n))].mean(axis=-1)
+        low, high = np.percentile(means, [2.5, 97.5], axis=1)
+        assert abs(100 * covered(values) - student) < 1
+        assert abs(100 * ((apart.low <= 0) & (apart.high >= 0)).mean() - welch) < 1
+        assert abs(100 * ((low <= 0) & (high >= 0)).mean() - bootstrap) < 2.5
 
 
 @REPEATS
