@@ -177,7 +177,7 @@ def test_advice_when_nothing_can_be_said():
     failed = flat({"x": [np.nan, np.nan]}).assign(status="failed", message="boom")
     advice = ssl.tl.recommend(failed)
     assert advice.loc[0, "best"] == []
-    assert "no method has a number that can be trusted" in advice.loc[0, "sentence"]
+    assert "No method has a number that can be trusted" in advice.loc[0, "sentence"]
     assert ssl.tl.recommend(_results.frame([])).empty
     dead = pd.concat([flat(CLEAR), flat({"dead": [0.9] * 4}).assign(status="collapsed", message="rank 1")])
     assert "Not ranked: dead (collapsed)." in ssl.tl.recommend(dead).loc[0, "sentence"]

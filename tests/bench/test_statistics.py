@@ -309,3 +309,21 @@ def test_the_paper_profile_knows_ten_metrics_and_says_who_stands_in():
     published = pd.concat([both, table[table["metric"] == "bras"].assign(metric="silhouette_batch", value=0.5)])
     assert "bras" not in set(statistics.per_run(published, profile="paper")["metric"])
     assert "bras in" not in board(published, profile="paper").small_print()
+
+
+def test_trivial_predictors_are_controls_of_their_task():
+    rows = [
+        Row(method=m, key=m, seed=s, task="reconstruction", metric="weighted_ev", group="reconstruction", value=v, main=True)
+        for m, v, seeds in [("random", -0.5, 1), ("mean_profile", 0.0, 1), ("oracle", 1.0, 1), ("vae", 0.4, 2), ("ae", -2.0, 2)]
+        for s in range(seeds)
+    ]  # fmt: skip
+    table = board(pd.concat([made.scores({"random": 0.1, "oracle": 0.9, "vae": 0.5}), _results.frame(rows)]))
+    assert table.lines.index[table.lines["control"]].tolist() == ["random", "mean_profile", "oracle"]
+    assert table.methods.index.tolist() == ["vae", "ae"]
+    assert not [note for note in table.notes if "mean_profile" in note]
+    blocks = table.columns["block"]
+    assert len(dict.fromkeys(blocks)) == (blocks != blocks.shift()).sum()  # each stands together
+    assert table.share("weighted_ev", -2.0) == 0  # the axis reaches as far as methods do
+    assert table.share("weighted_ev", 1.0) == 1
+    assert table.share("weighted_ev", 0.4) == pytest.approx(2.4 / 3)
+    assert table.share("total", 0.5) == 0.5

@@ -38,7 +38,7 @@ def _advice(table: Board, part: pd.DataFrame) -> dict[str, object]:
     placed = part[part["rank"] > 0]
     about = {"task": part["task"].iloc[0], "metric": part["metric"].iloc[0]}
     if placed.empty:
-        return {**about, "best": [], SENTENCE: f"{_title(table, about)}: no method has a number that can be trusted."}
+        return {**about, "best": [], SENTENCE: f"{_title(table, about)}: No method has a number that can be trusted."}
     best = placed[placed["tied"]]
     cheap = best.sort_values("seconds", kind="stable").iloc[0]
     first = best.iloc[0]
@@ -65,7 +65,7 @@ def _sentences(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str
     said = [f"{_title(table, {name: first[name] for name in ('task', 'metric')})}:"]
     number = _with_interval(first)
     if int(placed["n"].max()) < 2:
-        return [*said, f"{first['method']} has the highest place ({number}).", "One repeat says nothing about chance: pass seeds=3 or more.", _costs(best.head(1))]  # fmt: skip
+        return [*said, f"{first['method']} comes first ({number}).", "One repeat says nothing about chance: pass seeds=3 or more.", _costs(best.head(1))]  # fmt: skip
     if len(placed) == 1:
         said.append(f"{first['method']} was compared with nobody ({number}).")
     elif len(best) == 1:

@@ -13,7 +13,7 @@ import pandas as pd
 from scssl import _results
 from scssl._registry import METHODS, METRICS
 from scssl.bench import statistics
-from scssl.bench.statistics import BATCH, BIO, CONTROLS, TOTAL, TOTALS
+from scssl.bench.statistics import BATCH, BIO, TOTAL, TOTALS, controls
 
 GROUP_TITLES = {
     TOTALS: "Totals",
@@ -21,6 +21,12 @@ GROUP_TITLES = {
     BATCH: "Batches mixed",
     "beyond": "Beyond scIB",
     "typing": "Cell typing",
+    "typing_k5": "Cell typing, k = 5",
+    "linear": "Linear probe",
+    "head": "Own head",
+    "prediction": "Modality prediction",
+    "reconstruction": "Reconstruction",
+    "own": "Own decoder",
 }
 _AGGREGATES = {TOTAL: "Total", BIO: "Biology", BATCH: "Mixing"}
 REASONS = {
@@ -42,7 +48,8 @@ class Board:
         Index: label of the method; columns ``method, key, config_id, n_seeds, n_runs, control, family, status, note,
         seconds, peak_mb, mark`` (number of its note). Best first, controls last.
     columns
-        Index: name of the column; columns ``task, group, metric, title, better, main``. The first one decides the order.
+        Index: name of the column; columns ``task, group, block`` (task and group, the totals on their own)``, metric, title,
+        better, main``. The first one decides the order.
     mean, sd, low, high
         Numbers over seeds or data sets, lines by columns; `low` and `high` bound the 95 % interval of the mean.
     status
@@ -83,6 +90,12 @@ class Board:
     def control(self, column: str, name: str) -> float:
         """Value of a control in a column, NaN if there is none."""
         return float(self.mean[column].get(name, math.nan))
+
+    def share(self, column: str, value: float) -> float:
+        """Where a number lies on the axis of its column: from 0 to 1, or as far beyond as methods and the oracle go."""
+        drawn = self.mean[column][~self.lines["control"] | (self.lines.index == _results.ORACLE)]
+        low, high = min(0.0, float(drawn.min())), max(1.0, float(drawn.max()))
+        return min(max((value - low) / (high - low), 0.0), 1.0)
 
     @property
     def leading(self) -> pd.DataFrame:
@@ -148,7 +161,7 @@ def board(
     status = grid("status").fillna(statistics.MISSING)
     lines = _lines(rows, cells, order)
     ranked = [order[i] for i in statistics.ranking(_upward(numbers["mean"], columns), lines["status"])]
-    ranked = [x for x in ranked if not lines["control"][x]] + [x for x in CONTROLS if x in lines.index]
+    ranked = [x for x in ranked if not lines["control"][x]] + [x for x in controls() if x in lines.index]
     leading = _leading(columns)
     both = _policies(rows, status, leading, profile=profile, over=over)
     if missing == statistics.KEEP:
@@ -181,7 +194,7 @@ def _policies(
 ) -> dict[str, pd.DataFrame]:
     """The leading numbers of the lines in which something failed, under both ways of counting it."""
     broken = status[leading.index].isin(statistics.FAILURES)
-    broken = broken[broken.any(axis=1) & ~broken.index.isin(CONTROLS)]
+    broken = broken[broken.any(axis=1) & ~broken.index.isin(controls())]
     found = {}
     for policy in (statistics.DROP, statistics.FLOOR):
         found[policy] = broken.astype(float)
@@ -231,8 +244,11 @@ def _columns(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     table = table.join(about, on=["task", "metric"]).fillna({"better": "higher"})
     table["main"] = table["main"].eq(other=True) | table["metric"].eq(TOTAL)
     table["title"] = [_title(metric, group) for metric, group in zip(table["metric"], table["group"], strict=True)]
-    groups = [*dict.fromkeys([*GROUP_TITLES, *table["group"]])]
-    table["place"] = table["group"].map(groups.index).astype(int)
+    groups, tasks = [*dict.fromkeys([*GROUP_TITLES, *table["group"]])], [*dict.fromkeys(table["task"])]
+    table["block"] = np.where(table["group"] == TOTALS, TOTALS, table["task"] + "/" + table["group"])
+    table["place"] = [
+        (g != TOTALS, tasks.index(t), groups.index(g)) for g, t in zip(table["group"], table["task"], strict=True)
+    ]
     order = {name: i for i, name in enumerate(_AGGREGATES)}
     table["within"] = table["metric"].map(order).where(table["group"] == TOTALS, 0)
     table = table.sort_values(["place", "main", "within"], ascending=[True, False, True], kind="stable")
@@ -249,7 +265,7 @@ def _lines(rows: pd.DataFrame, cells: pd.DataFrame, order: list[str]) -> pd.Data
     by_line = cells.groupby("line", sort=False)
     lines = by_line[statistics.LINE].first().reindex(order)
     lines = lines.join(by_line[["n_seeds", "n_runs"]].max())
-    lines["control"] = lines["method"].isin(CONTROLS)
+    lines["control"] = lines["method"].isin(controls())
     lines["family"] = [METHODS.describe(m).family if m in METHODS else "" for m in lines["method"]]
     lines["status"] = [_line_status(by_line.get_group(line)) for line in order]
     lines["note"] = [_line_note(by_line.get_group(line)) for line in order]
@@ -280,7 +296,8 @@ def _line_note(cells: pd.DataFrame) -> str:
         few = part["n_seeds"].max()
         seeds = f" in {part['n_runs'].max() - few} of {part['n_runs'].max()} seeds" if few else ""
         notes.append(
-            f"{what}{REASONS[status]}{seeds}" + (f": {message}" if message and message not in REASONS[status] else "")
+            f"{what}{REASONS[status]}{seeds}"
+            + (f": {message.rstrip('.')}" if message and message not in REASONS[status] else "")
         )
     return "; ".join(notes)
 
@@ -308,7 +325,7 @@ def _notes(lines: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 def _facts(rows: pd.DataFrame) -> dict[str, Any]:
     data = rows.drop_duplicates("data_id")
-    methods = rows[~rows["method"].isin(CONTROLS)]
+    methods = rows[~rows["method"].isin(controls())]
     return {
         "data": [name for name in dict.fromkeys(rows["data"]) if name],
         "data_ids": [i for i in data["data_id"] if i],

@@ -9,7 +9,7 @@ import numpy as np
 
 from scssl import _results
 from scssl.bench.board import REASONS, duration
-from scssl.bench.statistics import CONTROLS
+from scssl.bench.statistics import controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ def dots(table: Board, column: str, ranked: pd.DataFrame | None) -> dict[str, An
         "lines": lines,
         "controls": [
             {"x": _x(value, low, high), "name": name}
-            for name in CONTROLS
+            for name in controls()
             if low <= (value := table.control(column, name)) <= high
         ],
         "ticks": [(_x(v, low, high), f"{v:g}") for v in _ticks(low, high)],
@@ -57,7 +57,7 @@ def dots(table: Board, column: str, ranked: pd.DataFrame | None) -> dict[str, An
         "bottom": bottom,
         "height": bottom + 34,
         "width": WIDTH,
-        "ranked": ranked is not None,
+        "ranked": any(line["rank"] for line in lines),
     }
 
 
@@ -78,7 +78,9 @@ def _line(
         "bar": None if math.isnan(wide) else (_x(mean - wide, *bounds), _x(mean + wide, *bounds)),
         "mean": None if math.isnan(mean) else _x(mean, *bounds),
         "text": f"{mean:.3f}" if not math.isnan(mean) else REASONS.get(status, status).split(":")[0],
-        "rank": "" if place is None or not place["rank"] else _between(int(place["rank_low"]), int(place["rank_high"])),
+        "rank": ""
+        if place is None or not place["rank"] or place["n"] < 2
+        else _between(int(place["rank_low"]), int(place["rank_high"])),
         "tied": bool(place is not None and place["tied"] and place["n"] > 1),
         "sound": status != _results.COLLAPSED,
     }
@@ -154,9 +156,10 @@ def _seconds(value: float) -> str:
 
 def _round_seconds(low: float, high: float) -> list[float]:
     found = [s for s in _ROUND if low <= math.log10(s) <= high]
-    if len(found) < 2:
-        digit = 10.0 ** math.floor(low)
-        found = [digit * k for k in range(1, 100) if low <= math.log10(digit * k) <= high]
+    digit = 10.0 ** math.floor(low)
+    for step in (digit, digit / 2, digit / 5, digit / 10):
+        if len(found) < 2:
+            found = [round(step * k, 9) for k in range(1, 200) if low <= math.log10(step * k) <= high]
     return found[:: max(-(-len(found) // 5), 1)]
 
 

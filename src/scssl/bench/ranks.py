@@ -126,10 +126,10 @@ def flips(scores: pd.DataFrame, *, profile: str = statistics.PAPER) -> pd.DataFr
 
 def _flipped(rows: pd.DataFrame, table: Board, left: str) -> Iterator[tuple[str, str, str]]:
     column = table.columns.index[0]
-    gone = statistics.identified(rows)
-    gone = rows[~(gone[LINE] == table.lines.loc[left, LINE]).all(axis=1).to_numpy()]
+    named = statistics.identified(rows)
+    leaves = np.logical_and.reduce([named[name] == table.lines[name][left] for name in LINE])
     before = table.mean.loc[[x for x in table.methods.index if x != left], column]
-    cells = statistics.summarise(gone, profile=table.profile)
+    cells = statistics.summarise(rows[~leaves], profile=table.profile)
     about = table.columns.loc[column]
     cells = cells[(cells["task"] == about["task"]) & (cells["metric"] == about["metric"])]
     lines = table.lines[LINE].rename_axis("line").reset_index()

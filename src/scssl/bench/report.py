@@ -111,15 +111,17 @@ def _template() -> jinja2.Template:
 
 
 def _groups(table: Board) -> list[dict[str, Any]]:
-    groups = table.columns["group"]
     return [
-        {"title": GROUP_TITLES.get(g, g.replace("_", " ").capitalize()), "span": int((groups == g).sum())}
-        for g in dict.fromkeys(groups)
+        {
+            "title": GROUP_TITLES.get(part["group"].iloc[0], part["group"].iloc[0].replace("_", " ").capitalize()),
+            "span": len(part),
+        }
+        for _, part in table.columns.groupby("block", sort=False)
     ]
 
 
 def _heads(table: Board) -> list[dict[str, Any]]:
-    first = ~table.columns["group"].duplicated()
+    first = ~table.columns["block"].duplicated()
     return [
         {
             "title": c["title"],
@@ -152,8 +154,8 @@ def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any
     return {
         "value": "" if math.isnan(value) else f"{value:.3f}",
         "wide": "" if math.isnan(wide) else f"{wide:.3f}",
-        "share": 0.0 if math.isnan(value) else round(100 * min(max(value, 0.0), 1.0), 1),
-        "status": str(table.status[column][label]).replace("_", " "),
+        "share": 0.0 if math.isnan(value) else round(100 * table.share(column, value), 1),
+        "status": "" if table.lines["control"][label] else str(table.status[column][label]).replace("_", " "),
         "strong": about["group"] == TOTALS or bool(about["main"]),
         "bold": bold,
     }
@@ -161,7 +163,7 @@ def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any
 
 def _data(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """What was run on: name, identifier of the content, cells, and by how many lines and seeds."""
-    rows = rows[~rows["method"].isin(statistics.CONTROLS)]
+    rows = rows[~rows["method"].isin(statistics.controls())]
     found = rows.groupby(["data", "data_id"], sort=False).agg(
         n_obs=("n_obs", "max"), methods=("key", "nunique"), seeds=("seed", "nunique"), tasks=("task", "unique")
     )

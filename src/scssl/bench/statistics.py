@@ -14,7 +14,7 @@ import pandas as pd
 
 from scssl import _results
 from scssl._errors import InputError
-from scssl._registry import listed, nearest
+from scssl._registry import TASKS, listed, nearest
 from scssl.bench.inference import half_width
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ OF_PAPER = (
 )  # fmt: skip
 """The ten published metrics; where one was not scored, the second name stands in for it."""
 CONTROLS = (_results.RANDOM, _results.ORACLE)
+"""The ends of the scale."""
 MISSING = "missing"
 LINE = ["method", "key", "config_id"]
 COLUMN = ["task", "group", "metric"]
@@ -46,6 +47,12 @@ _RUN = ["data_id", *LINE, "seed"]
 FAILURES = (_results.FAILED, _results.TIMEOUT, MISSING)
 # what a cell is called when its rows disagree: the first that occurs
 _SEVERITY = (_results.FAILED, _results.TIMEOUT, MISSING, _results.NOT_APPLICABLE, _results.COLLAPSED, _results.OK)
+
+
+def controls() -> list[str]:
+    """All lines that no method made: noise, the trivial predictors of the tasks, the oracle."""
+    trivial = (name for task in TASKS for name in TASKS.describe(task).controls)
+    return list(dict.fromkeys([_results.RANDOM, *(name for name in trivial if name not in CONTROLS), _results.ORACLE]))
 
 
 def check(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -114,7 +121,7 @@ def resolve(runs: pd.DataFrame, over: str) -> str:
     """What ``"auto"`` means for these runs."""
     if over != AUTO:
         return over
-    data = runs.loc[~runs["method"].isin(CONTROLS) & (runs["data_id"] != ""), "data_id"]
+    data = runs.loc[~runs["method"].isin(controls()) & (runs["data_id"] != ""), "data_id"]
     return DATA if data.nunique() >= DATA_SETS_ENOUGH else SEEDS
 
 
@@ -206,11 +213,11 @@ def identified(rows: pd.DataFrame) -> pd.DataFrame:
 
     Before a model is built its configuration has no hash; if all other runs of the method have the same one, it is that.
     """
-    control = rows["method"].isin(CONTROLS)
+    control = rows["method"].isin(controls())
     rows = rows.assign(key=rows["key"].mask(control, rows["method"]), config_id=rows["config_id"].mask(control, ""))
     known = rows[rows["config_id"] != ""].groupby(["method", "key"])["config_id"].agg(["nunique", "first"])
     only = known.loc[known["nunique"] == 1, "first"]
-    found = only.reindex(pd.MultiIndex.from_frame(rows[["method", "key"]])).fillna("").to_numpy()
+    found = only.reindex(pd.MultiIndex.from_frame(rows[["method", "key"]])).fillna("").set_axis(rows.index)
     return rows.assign(config_id=rows["config_id"].where(rows["config_id"] != "", found))
 
 
@@ -237,7 +244,7 @@ def _complete(runs: pd.DataFrame) -> pd.DataFrame:
         return broken.reset_index(drop=True)
     full = planned.merge(scored, on=[*_RUN, *COLUMN], how="left")
     full = full[
-        ~full["method"].isin(CONTROLS) | full["status"].notna()
+        ~full["method"].isin(controls()) | full["status"].notna()
     ]  # no control is planned: it comes with its task
     absent = full["status"].isna()
     reasons = _reasons(broken)
@@ -268,7 +275,7 @@ def _min_max(runs: pd.DataFrame) -> pd.DataFrame:
     becomes 0, as in the published tables. Controls are placed on the same scale but do not define it.
     """
     scored = runs["status"].isin((_results.OK, _results.COLLAPSED))  # not what was filled in
-    pool = runs[~runs["method"].isin(CONTROLS) & runs["group"].isin(WEIGHTS) & scored]
+    pool = runs[~runs["method"].isin(controls()) & runs["group"].isin(WEIGHTS) & scored]
     single = pool.groupby(LINE)["seed"].transform("nunique") == 1
     seeds = pool[["data_id", "seed"]].drop_duplicates()
     everywhere = pool[single].drop(columns="seed").merge(seeds, on="data_id")

@@ -35,8 +35,10 @@ def benchmark(
 
     Totals and the main number of each task are bars with the 95 % interval of the mean; the grey band behind them
     reaches from the random to the oracle control. All other metrics are cells whose colour is the raw value between 0
-    and 1. Methods whose embedding collapsed are drawn hollow and stand below the others; what is missing is a cross
-    with a numbered reason. The small print says which data, how many cells and seeds, and how the total is made.
+    and 1; where methods leave that range, bars and colours cover what they reach. Bold numbers cannot be told from the
+    best, see :func:`scssl.get.ranks`. Methods whose embedding collapsed are drawn hollow and stand below the others; what
+    is missing is a cross with a numbered reason. The small print says which data, how many cells and seeds, and how the
+    total is made.
 
     Parameters
     ----------

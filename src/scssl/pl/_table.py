@@ -31,7 +31,7 @@ MARGIN, ROW, PILL, BAR, GAP, SECONDS = 0.22, 0.40, 0.55, 1.22, 0.20, 0.68
 TRACK = 0.72
 HEADER, NOTE = 1.58, 0.165
 CHARACTERS_PER_INCH = 17.5  # of the small print
-GROUP_COLORS = {TOTALS: "#1F3B73", "typing": "#0B7A75"}
+GROUP_COLORS = {TOTALS: "#1F3B73", "typing": "#0B7A75", "prediction": "#7A4B94", "reconstruction": "#9C5A1A"}
 OTHER_COLOR = "#4C6FA5"
 
 
@@ -85,10 +85,10 @@ class Table:
     def columns(self) -> list[Column]:
         left, group, placed = MARGIN + self.name_width, None, []
         for name, about in self.board.columns.iterrows():
-            left += GAP if group not in (None, about["group"]) else 0.0
+            left += GAP if group not in (None, about["block"]) else 0.0
             bar = bool(about["main"]) or about["group"] == TOTALS
             placed.append(Column(str(name), about["group"], left, BAR if bar else PILL, bar))
-            left, group = left + placed[-1].width, about["group"]
+            left, group = left + placed[-1].width, about["block"]
         return placed
 
     @property
@@ -146,8 +146,9 @@ class Table:
     def _head(self) -> None:
         groups: dict[str, list[Column]] = {}
         for column in self.columns:
-            groups.setdefault(column.group, []).append(column)
-        for group, members in groups.items():
+            groups.setdefault(self.board.columns["block"][column.name], []).append(column)
+        for members in groups.values():
+            group = members[0].group
             left, right = members[0].left, members[-1].left + members[-1].width
             title = GROUP_TITLES.get(group, group.replace("_", " ").capitalize())
             self._text(left + 0.03, 0.52, title, size=8, color=MUTED, weight="bold", ha="left")
@@ -190,7 +191,8 @@ class Table:
             value, wide = float(self.board.mean[column.name][label]), self.board.half_width(label, column.name)
             status = str(self.board.status[column.name][label])
             if math.isnan(value):
-                self._gap(column, status, y)
+                if not control:  # which answers one task only
+                    self._gap(column, status, y)
             elif column.bar:
                 self._bar(column, label, value, wide, y, control=control, sound=status != _results.COLLAPSED)
             else:
@@ -211,9 +213,10 @@ class Table:
         low, high = (self.board.control(column.name, name) for name in CONTROLS)
         left = column.left + 0.03
         if not math.isnan(low + high):
-            x = left + TRACK * min(max(min(low, high), 0), 1)
-            width = TRACK * abs(min(max(high, 0), 1) - min(max(low, 0), 1))
-            self.ax.add_patch(Rectangle((x, top), width, bottom - top, facecolor="#F0F1F4", zorder=0))
+            ends = sorted(TRACK * self.board.share(column.name, value) for value in (low, high))
+            self.ax.add_patch(
+                Rectangle((left + ends[0], top), ends[1] - ends[0], bottom - top, facecolor="#F0F1F4", zorder=0)
+            )
         self._line((left, left), (top + 0.03, bottom - 0.03), width=0.6)
 
     def _bar(
@@ -226,11 +229,11 @@ class Table:
         fill: dict[str, Any] = {"facecolor": color, "edgecolor": color}
         if not sound:
             fill |= {"facecolor": "white", "hatch": "////"}
-        length = TRACK * min(max(value, 0.0), 1.0)
+        length = TRACK * self.board.share(column.name, value)
         width = 0 if sound else 0.7 * self.scale
         self.ax.add_patch(Rectangle((left, y - 0.085), length, 0.17, linewidth=width, zorder=2, **fill))
         if wide > 0:
-            ends = [left + TRACK * min(max(value + side * wide, 0.0), 1.0) for side in (-1, 1)]
+            ends = [left + TRACK * self.board.share(column.name, value + side * wide) for side in (-1, 1)]
             for width, tone in ((3.0, "white"), (1.3, INK)):  # the halo keeps the line visible on the bar
                 self._line((ends[0], ends[1]), (y, y), width=width, color=tone, zorder=3)
         tone = INK if sound and not control else MUTED
@@ -238,7 +241,7 @@ class Table:
         self._text(left + TRACK + 0.08, y, f"{value:.2f}", size=8.5, ha="left", weight=weight, color=tone)
 
     def _pill(self, column: Column, value: float, wide: float, y: float, *, control: bool, sound: bool) -> None:
-        share = min(max(value, 0.0), 1.0)
+        share = self.board.share(column.name, value)
         fill = _grey(share) if control else self._map(share)
         ink = "white" if _dark(fill) else INK
         style: dict[str, Any] = {"facecolor": fill, "edgecolor": "none"}
@@ -252,7 +255,7 @@ class Table:
         spread = wide > 0 and not control
         self._text(column.center, y - (0.045 if spread else 0), f"{value:.2f}", size=7.8, color=ink)
         if spread:
-            self._text(column.center, y + 0.085, f"± {wide:.2f}".replace("0.", "."), size=5, color=ink)
+            self._text(column.center, y + 0.085, f"± {wide:.2f}".replace(" 0.", " ."), size=5, color=ink)
 
     @cached_property
     def _map(self) -> LinearSegmentedColormap:

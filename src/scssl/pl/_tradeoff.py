@@ -7,7 +7,7 @@ import numpy as np
 from scssl import _results
 from scssl._registry import unknown
 from scssl.bench.board import board, duration, memory, simulation
-from scssl.bench.statistics import CONTROLS
+from scssl.bench.statistics import controls
 from scssl.pl._labels import place_labels
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
 from scssl.pl._style import FAINT, INK, MUTED, RULE, finish, style
@@ -120,7 +120,7 @@ def _panel(ax: Axes, table: Board, part: pd.DataFrame, cost: str) -> None:
     _limits(ax, shown, cost)
     lines = [_front(ax, shown, cost, lower=about["better"] == "lower")]
     lines += [np.array([[x, low], [x, high]]) for x, low, high in shown[[cost, "low", "high"]].dropna().to_numpy(float)]
-    for name in CONTROLS:
+    for name in controls():
         level = table.control(column, name)
         if ax.get_ylim()[0] < level < ax.get_ylim()[1]:
             ax.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
@@ -169,9 +169,10 @@ def _ticks(low: float, high: float, cost: str) -> list[float]:
     else:
         known = [*(x for x in small if x < 1000), *(1024 * x for x in small if x >= 1)]
     found = [float(tick) for tick in known if low <= tick <= high]
-    if len(found) < 2:  # a narrow range: whole steps of its first digit
-        digit = 10.0 ** np.floor(np.log10(low))
-        found = [digit * k for k in range(1, 100) if low <= digit * k <= high]
+    digit = float(10.0 ** np.floor(np.log10(low)))
+    for step in (digit, digit / 2, digit / 5, digit / 10):  # a narrow range: finer steps
+        if len(found) < 2:
+            found = [round(step * k, 9) for k in range(1, 200) if low <= step * k <= high]
     return found[:: max(-(-len(found) // 5), 1)]
 
 

@@ -13,7 +13,7 @@ from scssl._errors import InputError
 from scssl._registry import DATASETS, METHODS, METRICS, TASKS
 from scssl.bench.board import simulation
 from scssl.bench.report import Background, render
-from scssl.bench.statistics import CONTROLS
+from scssl.bench.statistics import controls
 
 if TYPE_CHECKING:
     import os
@@ -114,7 +114,7 @@ def _session() -> list[tuple[str, str]]:
 
 def _commands(rows: pd.DataFrame, records: dict[str, dict[str, Any]]) -> list[str]:
     """Python that repeats the benchmark, and each model of the records."""
-    methods = [m for m in dict.fromkeys(rows["method"]) if m in METHODS and m not in CONTROLS]
+    methods = [m for m in dict.fromkeys(rows["method"]) if m in METHODS and m not in controls()]
     tasks = [t for t in dict.fromkeys(rows["task"]) if t]
     versions = [v for v in dict.fromkeys(rows["version"]) if v]
     data = [
