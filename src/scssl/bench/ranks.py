@@ -118,24 +118,33 @@ def flips(scores: pd.DataFrame, *, profile: str = statistics.PAPER) -> pd.DataFr
     Frame with the columns ``better, worse`` (as they stand in the full table) and ``without`` (who has to leave).
     Numbers that are not relative to the table have no such pairs.
     """
-    rows = _results.conform(scores)
-    table = board(rows, profile=profile)
-    found = [flip for left in table.methods.index for flip in _flipped(rows, table, left)]
+    table = board(scores, profile=profile)
+    if table.columns.empty:
+        return pd.DataFrame(columns=["better", "worse", "without"])
+    about = table.columns.iloc[0]
+    runs = statistics.raw_runs(scores, profile=profile)
+    runs = runs[runs["task"] == about["task"]]
+    full = _means(runs, table)
+    found = [flip for left in full.index for flip in _flipped(full, runs, table, left)]
     return pd.DataFrame(found, columns=["better", "worse", "without"])
 
 
-def _flipped(rows: pd.DataFrame, table: Board, left: str) -> Iterator[tuple[str, str, str]]:
-    column = table.columns.index[0]
-    named = statistics.identified(rows)
-    leaves = np.logical_and.reduce([named[name] == table.lines[name][left] for name in LINE])
-    before = table.mean.loc[[x for x in table.methods.index if x != left], column]
-    cells = statistics.summarise(rows[~leaves], profile=table.profile)
-    about = table.columns.loc[column]
-    cells = cells[(cells["task"] == about["task"]) & (cells["metric"] == about["metric"])]
-    lines = table.lines[LINE].rename_axis("line").reset_index()
-    after = cells.merge(lines, on=LINE).set_index("line")["mean"].reindex(before.index)
+def _flipped(full: pd.Series, runs: pd.DataFrame, table: Board, left: str) -> Iterator[tuple[str, str, str]]:
+    stays = ~np.logical_and.reduce([runs[name] == table.lines[name][left] for name in LINE])
+    before = full.drop(left)
+    after = _means(runs[stays], table).reindex(before.index)
     for i, a in enumerate(before.index):
         for b in before.index[i + 1 :]:
             was, is_now = before[a] - before[b], after[a] - after[b]
             if was * is_now < 0:
                 yield (a, b, left) if was > 0 else (b, a, left)
+
+
+def _means(runs: pd.DataFrame, table: Board) -> pd.Series:
+    """The deciding number of each method; better is more."""
+    about = table.columns.iloc[0]
+    runs = statistics.with_totals(runs, profile=table.profile)
+    cells = statistics.over_repeats(runs[runs["metric"] == about["metric"]], over=table.facts["over"])
+    lines = table.methods[LINE].rename_axis("line").reset_index()
+    mean = cells.merge(lines, on=LINE).set_index("line")["mean"].reindex(table.methods.index)
+    return -mean if about["better"] == "lower" else mean

@@ -79,18 +79,25 @@ def per_run(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP) 
         ``"keep"``: a total that lacks a number is missing. ``"drop"``: averages leave out what failed. ``"floor"``: what
         failed counts as the random control of the same data, split and metric.
     """
+    return with_totals(raw_runs(scores, profile=profile, missing=missing), profile=profile, missing=missing)
+
+
+def raw_runs(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP) -> pd.DataFrame:
+    """As :func:`per_run` before numbers are scaled and totals are made: no row depends on other methods."""
     check("profile", profile, PROFILES)
     check("missing", missing, POLICIES)
-    strict = missing != DROP
     rows = identified(_results.conform(scores))
     rows = rows.assign(value=rows["value"].where(rows["status"].isin((_results.OK, _results.COLLAPSED))))
     rows = _of_profile(rows, profile)
     rows = _floored(rows, ["data_id", "task", "split", "metric"]) if missing == FLOOR else rows
-    runs = _complete(_over_splits(rows, strict=strict))
-    runs = _floored(runs, ["data_id", "task", "metric"]) if missing == FLOOR else runs
-    if profile == PAPER:
-        runs = _min_max(runs)
-    return pd.concat([runs, *_aggregates(runs, strict=strict)], ignore_index=True)
+    runs = _complete(_over_splits(rows, strict=missing != DROP))
+    return _floored(runs, ["data_id", "task", "metric"]) if missing == FLOOR else runs
+
+
+def with_totals(runs: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP) -> pd.DataFrame:
+    """Runs as :func:`raw_runs` gives them, scaled if the profile says so, and their totals."""
+    runs = _min_max(runs) if profile == PAPER else runs
+    return pd.concat([runs, *_aggregates(runs, strict=missing != DROP)], ignore_index=True)
 
 
 def repeats(runs: pd.DataFrame, *, over: str = AUTO, missing: str = KEEP) -> pd.DataFrame:
@@ -157,7 +164,8 @@ def over_repeats(runs: pd.DataFrame, *, missing: str = KEEP, over: str = AUTO) -
 
 def _averaged(rows: pd.DataFrame, place: list[str], *, strict: bool) -> pd.DataFrame:
     """Mean of `value`, worst `status` and all messages at each place; strict: one that is missing takes the mean away."""
-    severity = rows["status"].map({status: i for i, status in enumerate(_SEVERITY)})
+    known = {status: i for i, status in enumerate(_SEVERITY)}
+    severity = rows["status"].map(known).fillna(0)  # a status of another version counts as failed
     groups = rows.assign(severity=severity).groupby(place, sort=False)
     table = groups.agg(
         value=("value", "mean"), known=("value", "count"), size=("value", "size"), severity=("severity", "min")

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.ticker import MaxNLocator
-
 from scssl import _results
 from scssl.bench.board import REASONS, board, simulation
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
@@ -133,7 +131,7 @@ def _panel(ax: Axes, table: Board, part: pd.DataFrame) -> None:
         )  # fmt: skip
     ax.set(xlim=(0.5, max(n_ranked, 1) + 0.5), ylim=(len(part) - 0.5, -0.5), xlabel="rank")
     ax.set_yticks(range(len(part)), part["method"], fontsize=9, parse_math=False)
-    ax.xaxis.set_major_locator(MaxNLocator(min(n_ranked, 8) or 1, integer=True))
+    ax.set_xticks(range(1, n_ranked + 1) if n_ranked <= 10 else [1, *range(5, n_ranked + 1, 5)])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.tick_params(axis="x", length=2.5)
     ax.spines["left"].set_visible(False)
