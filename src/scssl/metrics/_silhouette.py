@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from scssl.metrics._base import Groups, one_hot
 
-_BLOCK_BYTES = 64 * 2**20
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BLOCK_BYTES = 16 * 2**20
 
 
 def distance_sums(x: np.ndarray, column: Groups, *, cosine: bool = False) -> np.ndarray:
@@ -27,29 +33,39 @@ def distance_sums(x: np.ndarray, column: Groups, *, cosine: bool = False) -> np.
     """
     # double precision: squared norms cancel between close cells
     x = np.asarray(x, dtype=np.float64)
+    one = np.ones((len(x), 1))
     if cosine:
         norm = np.linalg.norm(x, axis=1, keepdims=True)
         x = x / np.where(norm > 0, norm, 1.0)
+        left, right = np.hstack([-x, one]), np.hstack([x, one])  # their product is 1 - cosine
     else:
         x = x - x.mean(axis=0)
-    squared = np.einsum("ij,ij->i", x, x)
+        squared = np.einsum("ij,ij->i", x, x)[:, None]
+        left, right = np.hstack([-2.0 * x, squared, one]), np.hstack([x, one, squared])  # squared distance
     indicator = one_hot(column.codes, len(column))
     sums = np.empty_like(indicator)
-    rows = max(1, _BLOCK_BYTES // (8 * len(x)))
-    for start in range(0, len(x), rows):
-        here = slice(start, min(start + rows, len(x)))
-        block = x[here] @ x.T
-        if cosine:
-            np.subtract(1.0, block, out=block)
-            np.clip(block, 0.0, 2.0, out=block)
-        else:
-            block *= -2.0
-            block += squared
-            block += squared[here, None]
-            np.sqrt(np.maximum(block, 0.0, out=block), out=block)
+    other = np.ascontiguousarray(right.T)
+
+    def fill(here: slice) -> None:
+        block = left[here] @ other
+        np.maximum(block, 0.0, out=block)
+        np.minimum(block, 2.0, out=block) if cosine else np.sqrt(block, out=block)
         block[np.arange(len(block)), np.arange(here.start, here.stop)] = 0.0
         sums[here] = block @ indicator
+
+    rows = max(1, _BLOCK_BYTES // (8 * len(x)))
+    _each([slice(start, min(start + rows, len(x))) for start in range(0, len(x), rows)], fill)
     return sums
+
+
+def _each(blocks: list[slice], do: Callable[[slice], None]) -> None:
+    """Do all blocks, side by side in as many threads as a matrix product would use; each product then has one."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(max(blas, default=1)) as pool:
+        for _ in pool.map(do, blocks):
+            pass
 
 
 def silhouette_widths(x: np.ndarray, column: Groups, *, cosine: bool = False, between: str = "nearest") -> np.ndarray:

@@ -40,14 +40,17 @@ def cilisi(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
 
     Labels with fewer than 10 cells or in a single batch are left out. Neighbours are 90, or all cells of a small label.
     """
+    from threadpoolctl import threadpool_limits
+
     found, n_left_out = [], 0
-    for cells in labels.members():
-        present, codes = np.unique(batch.codes[cells], return_inverse=True)
-        if len(cells) < MIN_CELLS or len(present) < 2:
-            n_left_out += 1
-            continue
-        around = Weights.of(nearest(embedding[cells], MAX_NEIGHBORS)).simpson(codes, len(present))
-        found.append((around - 1) / (len(present) - 1))
+    with threadpool_limits(limits=1):  # many small searches: threads would wait for each other
+        for cells in labels.members():
+            present, codes = np.unique(batch.codes[cells], return_inverse=True)
+            if len(cells) < MIN_CELLS or len(present) < 2:
+                n_left_out += 1
+                continue
+            around = Weights.of(nearest(embedding[cells], MAX_NEIGHBORS)).simpson(codes, len(present))
+            found.append((around - 1) / (len(present) - 1))
     if not found:
         msg = f"no label has {MIN_CELLS} cells and two batches"
         raise NotApplicable(msg)
