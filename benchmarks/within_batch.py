@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from study_sets import FILES, HARD, MIXED, cells
+from study_sets import FILES, HARD, MIXED, REAL, cells
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE / "results" / "within_batch"
@@ -193,6 +193,42 @@ def table(options: argparse.Namespace) -> None:
     print(f"\n**purity of 15 neighbours, minus scVI's**\n\n{markdown(against)}")
 
 
+def figure(options: argparse.Namespace) -> None:
+    """Every line against scVI: a dot for each set, a bar at their median; purity on the sets made to be mixed wrongly."""
+    import matplotlib.pyplot as plt
+
+    rows = kept()
+    means = rows.groupby(["set", "line"])[["total", "bio", "accuracy", "purity"]].mean()
+    panels = {
+        "total": [name for name in REAL if name in means.index],
+        "bio": [name for name in REAL if name in means.index],
+        "accuracy": [name for name in REAL if name in means.index],
+        "purity": [name for name in MIXED if name in means.index],
+    }
+    titles = ("total", "bio", "typing from the other batches", "purity of 15 neighbours,\nhard variants")
+    differences = {
+        what: (wide := means.loc[sets, what].reset_index().pivot_table(what, "line", "set")).sub(wide.loc["scvi"])
+        for what, sets in panels.items()
+    }
+    order = differences["total"].median(axis=1).drop(["scvi", *set(SCVI) & {"scvi, defaults"}], errors="ignore")
+    lines = order.sort_values().index
+    _, axes = plt.subplots(1, 4, figsize=(13, 0.24 * len(lines) + 1.4), sharey=True, layout="constrained")
+    for ax, (what, wide), title in zip(axes, differences.items(), titles, strict=True):
+        ax.axvline(0, color="0.3", lw=0.8)
+        for i, line in enumerate(lines):
+            values = wide.loc[line].dropna() if line in wide.index else pd.Series(dtype=float)
+            ax.plot(values, np.full(len(values), i), "o", ms=4, color="#4c78a8", alpha=0.55, mew=0)
+            if len(values):
+                ax.plot([values.median()] * 2, [i - 0.35, i + 0.35], color="#e45756", lw=2)
+        ax.set_title(title, fontsize=9)
+        ax.set_xlabel(f"difference to scVI, {len(panels[what])} sets", fontsize=8)
+        ax.tick_params(labelsize=7)
+        ax.grid(axis="y", lw=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(lines)), [line.replace(" | ", ", ") for line in lines])
+    plt.savefig(HERE.parent / "docs" / "_static" / "within_batch.png", dpi=130)
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table."""
     head = ["", *map(str, frame.columns)]
@@ -204,7 +240,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    steps = {"prepare": prepare, "scvi": scvi, "run": run, "table": table}
+    steps = {"prepare": prepare, "scvi": scvi, "run": run, "table": table, "figure": figure}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=steps)
     parser.add_argument("--sets", nargs="+", default=[*FILES, *HARD])
