@@ -82,7 +82,7 @@ def scvi(options: argparse.Namespace) -> None:
     for seed in range(options.seeds):
         for name in options.sets:
             for line in options.lines or ["scvi"]:
-                target = FOLDER / "embeddings" / f"{slug(name)}--{slug(line)}--{seed}.npz"
+                target = _kept_embedding(name, line, seed)
                 if target.exists():
                     continue
                 adata = ad.read_h5ad(FOLDER / "data" / f"{slug(name)}.h5ad")
@@ -100,45 +100,52 @@ def scvi(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train and score every line on every set; what is there is not repeated."""
+    for seed in range(options.seeds):
+        for name in options.sets:
+            for line in options.lines or [*LINES, *SCVI]:
+                path = _record(name, line, seed)
+                if path.exists() or (line in SCVI and not _kept_embedding(name, line, seed).exists()):
+                    continue
+                found = _of_scvi(name, line, seed) if line in SCVI else _of_line(name, line, seed)
+                path.write_text(json.dumps({"set": name, "line": line, "seed": seed, **found}))
+                print(f"{name} | {line} | {seed}: {found['seconds']:.0f} s", flush=True)
+
+
+def _of_line(name: str, line: str, seed: int) -> dict[str, float]:
+    return scored(name, line.split(" | ")[0], LINES[line], seed=seed)
+
+
+def _of_scvi(name: str, line: str, seed: int) -> dict[str, float]:
+    """Scores of what the step ``scvi`` left."""
+    import anndata as ad
+
+    with np.load(_kept_embedding(name, line, seed)) as kept:
+        x, seconds = kept["x"], float(kept["seconds"])
+    return {"seconds": seconds, **_scores(ad.read_h5ad(FOLDER / "data" / f"{slug(name)}.h5ad"), x)}
+
+
+def _kept_embedding(name: str, line: str, seed: int) -> Path:
+    return FOLDER / "embeddings" / f"{slug(name)}--{slug(line)}--{seed}.npz"
+
+
+def scored(name: str, method: str, changes: dict[str, Any], *, seed: int) -> dict[str, float]:
+    """Scores of one model of a prepared set, and the seconds of its training."""
     import anndata as ad
     import torch
 
     import scssl as ssl
 
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     ssl.settings.verbosity, ssl.settings.progress = "error", False
-    for seed in range(options.seeds):
-        for name in options.sets:
-            lines = [line for line in options.lines or [*LINES, *SCVI] if not _record(name, line, seed).exists()]
-            adata = ad.read_h5ad(FOLDER / "data" / f"{slug(name)}.h5ad") if lines else None
-            for line in lines:
-                x, seconds = _embedded(adata, name, line, seed)
-                if x is None:
-                    continue
-                about = {"set": name, "line": line, "seed": seed, "seconds": seconds}
-                _record(name, line, seed).write_text(json.dumps(about | _scores(adata, x)))
-                print(f"{name} | {line} | {seed}: {seconds:.0f} s", flush=True)
+    adata = ad.read_h5ad(FOLDER / "data" / f"{slug(name)}.h5ad")
+    started = time.perf_counter()
+    model = ssl.tl.fit(adata, method, batch_key="batch", seed=seed, mask_by=None, key_added="line", **changes)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, **_scores(adata, model.embed(adata))}
 
 
 def _record(name: str, line: str, seed: int) -> Path:
     return FOLDER / "scores" / f"{slug(name)}--{slug(line).replace('|', '')}--{seed}.json"
-
-
-def _embedded(adata: Any, name: str, line: str, seed: int) -> tuple[np.ndarray | None, float]:
-    """The embedding of a line and the seconds of its training; of scVI, what the step ``scvi`` left."""
-    import scssl as ssl
-
-    if line in SCVI:
-        path = FOLDER / "embeddings" / f"{slug(name)}--{slug(line)}--{seed}.npz"
-        if not path.exists():
-            return None, 0.0
-        with np.load(path) as kept:
-            return kept["x"], float(kept["seconds"])
-    started = time.perf_counter()
-    model = ssl.tl.fit(
-        adata, line.split(" | ")[0], batch_key="batch", seed=seed, mask_by=None, key_added="line", **LINES[line]
-    )
-    return model.embed(adata), time.perf_counter() - started
 
 
 def _scores(adata: Any, x: np.ndarray) -> dict[str, float]:
