@@ -52,7 +52,7 @@ class Method(nn.Module, ABC):
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named changes of the defaults, e.g. ``paper``: the published hyper-parameters."""
-    embeds_one: ClassVar[bool] = False
+    embeds_one: bool = False
     """Whether cells can be embedded from one of several modalities alone."""
 
     def __init__(self, config: Any, sizes: Mapping[str, int], batches: Sequence[str] = ()) -> None:
@@ -72,6 +72,10 @@ class Method(nn.Module, ABC):
         """Values of every modality from embeddings; of methods whose description says ``decodes``."""
         msg = f"method {self.spec.name!r} does not reconstruct its input"
         raise NotImplementedError(msg)
+
+    def embed(self, batch: Batch) -> Tensor:
+        """What is kept of a batch, shape ``(cells, n_dims)``: the embedding, unless a method keeps something else."""
+        return self.represent(batch)
 
     @abstractmethod
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
@@ -140,6 +144,9 @@ class TrainedConfig(Config):
     statistics of their batch, which removes shifts and scales of a batch. Needs a batch key."""
     views: Any = field(default_factory=lambda: resolve("clear"))
     """Pipeline of views: a name or a list. With several batches, ``mixing`` takes the place of the default."""
+    keep_projector: bool = False
+    """Whether cells are embedded by the projection head too, instead of the encoder alone. Evaluations of scSSL-Bench found
+    no gain in it."""
     max_epochs: int = field(default=60, metadata={"at_least": 1})
     """Passes over the cells."""
     batch_size: int = field(default=256, metadata={"at_least": 2})
@@ -180,6 +187,10 @@ class SelfSupervised(Method):
             n_domains=len(self.batches) if self.tells_batches_apart else 0,
         )
         self.build_heads(self.encoder.width)
+        if c.keep_projector and not hasattr(self, "project"):
+            msg = f"keep_projector=True asks for a projection head, and {self.spec.name!r} has none."
+            raise InputError(msg, code="no_projector", parameter="keep_projector", fix="Leave keep_projector out.")
+        self.embeds_one = not c.keep_projector  # the head takes all modalities together
 
     @property
     def tells_batches_apart(self) -> bool:
@@ -189,7 +200,12 @@ class SelfSupervised(Method):
     @property
     def n_dims(self) -> int:
         """Width of the embedding, all modalities together."""
-        return self.encoder.width
+        return self.config.projector[-1] if self.config.keep_projector else self.encoder.width
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The output of the encoder, or of the projection head where the configuration keeps it."""
+        z = self.represent(batch)
+        return self.project(z) if self.config.keep_projector else z
 
     def build_heads(self, width: int) -> None:
         """Make what the loss needs on top of an embedding of `width` dimensions."""
@@ -211,7 +227,7 @@ class SelfSupervised(Method):
         """Hook after each step, with the share of the run that is done: momentum updates and the like."""
 
     def represent(self, batch: Batch) -> Tensor:
-        """The output of the encoder; heads are for the loss only."""
+        """The output of the encoder, which heads and the loss build on."""
         return self.encoder(batch)
 
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:

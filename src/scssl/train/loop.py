@@ -36,7 +36,7 @@ PROBE_PAIRS = 128  # cells of which two views are compared
 class Trainable(Protocol):
     """What the loop asks of a method: a module with an embedding and an objective over two views."""
 
-    def represent(self, batch: Batch) -> Tensor:
+    def embed(self, batch: Batch) -> Tensor:
         """Embedding of shape ``(cells, width)``."""
 
     def objective(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
@@ -197,8 +197,8 @@ def _probe(module: Any, source: Source, run: Run) -> dict[str, float]:
     apart = replace(run, seed=_random.derive(run.seed, "probe"))
     module.eval()
     with torch.no_grad():
-        embedding = module.represent(source.take(cells, run.device))
-        first, second = (module.represent(view) for view in _two_views(source, apart, 0, 0, pairs))
+        embedding = module.embed(source.take(cells, run.device))
+        first, second = (module.embed(view) for view in _two_views(source, apart, 0, 0, pairs))
     return monitor.spectrum(embedding) | monitor.similarities(first, second)
 
 
@@ -222,7 +222,7 @@ def embed(module: Any, source: Source, *, device: torch.device, batch_size: int)
     with torch.no_grad():
         for start in range(0, source.n_obs, batch_size):
             index = np.arange(start, min(start + batch_size, source.n_obs))
-            parts.append(module.represent(source.take(index, device)).float().cpu().numpy())
+            parts.append(module.embed(source.take(index, device)).float().cpu().numpy())
     embedding = np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
     bad = int((~np.isfinite(embedding)).any(axis=1).sum())
     if bad:
