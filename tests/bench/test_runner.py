@@ -188,6 +188,28 @@ def test_columns_of_a_modality(mudata):
     ssl.tl.fit(mudata, "pca", batch_key="rna:own_batch")
 
 
+def test_what_models_answer_themselves_is_scored(mudata, tmp_path, monkeypatch):
+    """A missing modality from one alone, values by a decoder; the second time from the cached model."""
+    ssl.pp.recipe(mudata)
+    options = {"batch_key": "batch", "target": "prot", "tasks": ["modality_prediction", "reconstruction"]}
+    methods = {"pca": {"width": 8}, "quick": QUICK | {"max_epochs": 1}}
+    table = ssl.tl.benchmark(mudata, methods=methods, cache_dir=tmp_path, **options)
+    assert set(table["task"]) == set(options["tasks"])
+    assert set(table["status"]) <= {"ok", "not_applicable"}, table["message"].unique()
+    assert {"mean_profile", "ridge_pca", "knn_pca", "oracle", "random"} <= set(table["key"])
+    own = table[table["group"] == "own"]
+    assert "pca" in set(own["key"])
+    assert "quick" not in set(own["key"])
+    for file in (tmp_path / "cells").iterdir():
+        file.unlink()
+    monkeypatch.setattr("scssl.methods._fit.fit", None)
+    again = ssl.tl.benchmark(mudata, methods=methods, cache_dir=tmp_path, **options)
+    times = ["fit_s", "embed_s", "score_s", "peak_mb", "created"]
+    assert again.drop(columns=times).equals(table.drop(columns=times))
+    with pytest.raises(KeyNotFoundError, match="'prot'"):
+        ssl.tl.benchmark(mudata, methods=["pca"], batch_key="batch", target="protein", tasks=["modality_prediction"])
+
+
 def test_a_view_does_not_write_into_its_parent(cells):
     adata = cells.copy()
     compare(adata, ["pca"], tasks=["batch_correction"])

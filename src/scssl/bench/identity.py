@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(scssl.__file__).parent
 _TRAINING = ("_random.py", "_neighbors.py", "data/*.py", "nn/*.py", "views/*.py", "train/*.py", "methods/_*.py")
-_SCORING = ("_random.py", "_neighbors.py", "metrics/_*.py", "tasks/_*.py", "data/matrix.py", "data/columns.py")
+_SCORING = ("_random.py", "_neighbors.py", "metrics/_*.py", "tasks/_*.py", "data/*.py")
 _TRAINING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 _SCORING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "igraph", "pynndescent")
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scssl.tasks._cells import Cells
 
 MISSING, ALWAYS, CACHED = POLICIES = ("missing", "always", "cached")
+_SOURCE = "source"
 _ELSEWHERE = "The embedding was made elsewhere; it may have seen the held-out cells."
 _one_at_a_time = threading.Lock()  # random generators and warning filters belong to the process, not to a thread
 
@@ -136,53 +137,92 @@ def _computed(job: Job, data: Any, bench: Bench, cache: Cache | None) -> Iterato
     cells = replace(bench.cells, query=job.split.query(data))
     about = {"seed": job.seed, "n_obs": bench.setting.n_obs, "data_id": bench.setting.data_id}
     about["version"] = scssl.__version__
-    embedding = None
+    made = None
     if job.entry is not None:
         about["method"] = job.entry.method
         try:
-            made = _embedded(job, job.entry, data, bench, cache)
+            made = _Made(job, job.entry, data, bench, cache)
+            about |= made.embedded.about
         except Exception as error:  # noqa: BLE001 - a broken method costs its own rows, and they say what broke
-            yield from owed(job, _results.FAILED, f"{type(error).__name__}: {error}", about)
+            yield from owed(job, _results.FAILED, f"{type(error).__name__}: {error}", about, cells=cells)
             return
-        embedding, about = made.embedding, {**made.about, **about}
     for task, cell_id in job.cells.items():
         try:
-            rows = _scored(task, embedding, cells, job)
+            rows = _scored(task, made, cells, job)
         except Exception as error:  # noqa: BLE001 - as above, for a task
-            rows = _blank(task, job, _results.FAILED, f"{type(error).__name__}: {error}")
+            rows = _blank(task, job, _results.FAILED, f"{type(error).__name__}: {error}", cells)
         if job.entry is not None and job.entry.given and job.split.column:
             rows = [{**row, "message": " ".join(filter(None, (_ELSEWHERE, row["message"])))} for row in rows]
         yield cell_id, [{**about, **row} for row in rows]
 
 
-def _scored(task: str, embedding: np.ndarray | None, cells: Cells, job: Job) -> list[dict[str, Any]]:
-    if embedding is None:
+def _scored(task: str, made: _Made | None, cells: Cells, job: Job) -> list[dict[str, Any]]:
+    if made is None:
         return list(control_rows(cells, [task], seed=job.seed, split=job.split.name))
-    return score_rows(embedding, cells, [task], seed=job.seed, split=job.split.name)
+    embedding, own = made.for_task(task, cells)
+    return score_rows(embedding, cells, [task], seed=job.seed, split=job.split.name, own=own)
 
 
-def _embedded(job: Job, entry: Entry, data: Any, bench: Bench, cache: Cache | None) -> Embedded:
-    """The embedding of a job: of the object, of the cache, or of a model that is trained now."""
-    if entry.given:
-        return Embedded(dense(data.obsm[entry.slot]), {"device": "cpu"})
-    stored = cache.embedded(job.model_id) if cache and bench.policy != ALWAYS else None
-    if stored is not None:
-        return stored
-    _results.reset_peak()
-    model, took = _trained(job, entry, data, bench.setting)
-    started = time.perf_counter()
-    embedding = model.embed(data)
-    about = {
-        "config_id": model.record["config_id"],
-        "fit_s": took,
-        "embed_s": time.perf_counter() - started,
-        "peak_mb": _results.peak_mb(),
-        "device": model.record["device"],
-    }
-    made = Embedded(embedding, about)
-    if cache:
-        cache.keep(job.model_id, made, model)
-    return made
+class _Made:
+    """The embedding of a job: of the object, of the cache, or of a model that is trained now; and the model, if asked for."""
+
+    def __init__(self, job: Job, entry: Entry, data: Any, bench: Bench, cache: Cache | None) -> None:
+        self.job, self.entry, self.data, self.bench, self.cache = job, entry, data, bench, cache
+        self._model: Model | None = None
+        if entry.given:
+            self.embedded = Embedded(dense(data.obsm[entry.slot]), {"device": "cpu"})
+            return
+        stored = cache.embedded(job.model_id) if cache and bench.policy != ALWAYS else None
+        if stored is None:
+            self._model, stored = self._train()
+        self.embedded = stored
+
+    def _train(self) -> tuple[Model, Embedded]:
+        _results.reset_peak()
+        model, took = _trained(self.job, self.entry, self.data, self.bench.setting)
+        started = time.perf_counter()
+        embedding = model.embed(self.data)
+        about = {
+            "config_id": model.record["config_id"],
+            "fit_s": took,
+            "embed_s": time.perf_counter() - started,
+            "peak_mb": _results.peak_mb(),
+            "device": model.record["device"],
+        }
+        made = Embedded(embedding, about)
+        if self.cache:
+            self.cache.keep(self.job.model_id, made, model)
+        return model, made
+
+    @property
+    def model(self) -> Model:
+        """The model; trained again if only its embedding is left."""
+        if self._model is None and self.cache:
+            self._model = self.cache.model(self.job.model_id)
+        self._model = self._model or self._train()[0]
+        return self._model
+
+    def for_task(self, task: str, cells: Cells) -> tuple[np.ndarray, dict[str, np.ndarray] | None]:
+        """The embedding that a task asks for, and what the model answers itself."""
+        spec = TASKS.describe(task)
+        if self.entry.given or not (spec.own or spec.embeds == _SOURCE):
+            return self.embedded.embedding, None
+        from scssl.methods._answers import answers
+
+        embedding = self.embedded.embedding
+        if spec.embeds == _SOURCE and list(self.model.features) != [cells.source]:
+            embedding = self.model.embed(self.data, modality=cells.source)
+        own = answers(
+            self.model,
+            self.data,
+            spec.own,
+            source=cells.source,
+            target=cells.target,
+            source_names=cells.source_names,
+            target_names=cells.target_names,
+            seed=self.job.seed,
+        )
+        return embedding, own
 
 
 def _trained(job: Job, entry: Entry, data: Any, setting: Setting) -> tuple[Model, float]:
@@ -223,14 +263,17 @@ def _variable(training: Any, part: Any, done: dict[str, Any], layer: str | None)
     return marked & (np.bincount(values.indices, minlength=part.n_vars) > 0)
 
 
-def owed(job: Job, status: str, message: str, about: Mapping[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def owed(
+    job: Job, status: str, message: str, about: Mapping[str, Any], *, cells: Cells | None = None
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """For every cell of a job a row without a value for each metric that it did not get to."""
     for task, cell_id in job.cells.items():
-        yield cell_id, [{**about, **row} for row in _blank(task, job, status, message)]
+        yield cell_id, [{**about, **row} for row in _blank(task, job, status, message, cells)]
 
 
-def _blank(task: str, job: Job, status: str, message: str) -> list[dict[str, Any]]:
-    specs = [METRICS.describe(name) for name in TASKS.get(task)().metrics()]
+def _blank(task: str, job: Job, status: str, message: str, cells: Cells | None) -> list[dict[str, Any]]:
+    asked = TASKS.get(task)()
+    specs = [METRICS.describe(name) for name in asked.metrics() if cells is None or asked.applies(name, cells)]
     methods = (_results.RANDOM, _results.ORACLE) if job.entry is None else (job.method,)
     return [
         {

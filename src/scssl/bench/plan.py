@@ -10,13 +10,15 @@ import pandas as pd
 
 from scssl import _files, _keys
 from scssl._errors import InputError
-from scssl._registry import METHODS, TASKS
+from scssl._registry import METHODS, TASKS, unknown
 from scssl._validate import enforce
 from scssl._validate.columns import batch as check_batch
 from scssl._validate.columns import label as check_label
 from scssl.bench import identity
 from scssl.bench.lines import EACH, Split, entries, given, seed_list, splits
+from scssl.data.columns import is_mudata
 from scssl.data.identity import data_id
+from scssl.tasks._values import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +42,8 @@ class Setting:
     layer: str | None = None
     batch_key: str | None = None
     label_key: str | None = None
+    target: str | None = None
+    """Modality that is to be predicted."""
     accelerator: str = "auto"
     path: str = ""
     """File of the data, for those who have nothing but the plan."""
@@ -181,6 +185,7 @@ def plan(
     split_key: str | None = None,
     held_out: str | Sequence[str] = EACH,
     embeddings: Sequence[str] = (),
+    target: str | None = None,
     layer: str | None = None,
     accelerator: str = "auto",
     name: str = "",
@@ -196,7 +201,8 @@ def plan(
     _named_once(chosen)
     repeats = seed_list(seeds)
     found = splits(data, batch_key=batch_key, split_key=split_key, held_out=held_out)
-    whole, kept_out = _tasks(tasks, {"batch_key": batch_key, "label_key": label_key}, found)
+    _check_target(data, target)
+    whole, kept_out = _tasks(tasks, {"batch_key": batch_key, "label_key": label_key, "target": target}, found)
     found_id = data_id(data, layer=layer, columns=(batch_key, label_key))
     setting = Setting(
         data=name or "data",
@@ -206,6 +212,7 @@ def plan(
         layer=layer,
         batch_key=batch_key,
         label_key=label_key,
+        target=target,
         accelerator=accelerator,
         path=path,
         cache_dir=cache_dir,
@@ -215,7 +222,11 @@ def plan(
     for entry in chosen:
         entry.check(batch_key)
         for seed in repeats[:1] if entry.given else repeats:
-            jobs += [_job(entry, seed, split, names, setting) for split, names in places]
+            jobs += [
+                _job(line, seed, split, part, setting)
+                for split, names in places
+                for line, part in _inputs(entry, names, data, target)
+            ]
     return Plan(tuple(jobs), setting)
 
 
@@ -228,10 +239,31 @@ def _named_once(chosen: Sequence[Entry]) -> None:
         raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
 
 
+def _inputs(entry: Entry, tasks: tuple[str, ...], data: Any, target: str | None) -> list[tuple[Entry, tuple[str, ...]]]:
+    """A line with all its tasks.
+
+    A method that cannot embed cells from one of its modalities is trained on that one alone for the tasks that ask for it.
+    """
+    blind = tuple(name for name in tasks if TASKS.describe(name).embeds == "source")
+    free = entry.given or not is_mudata(data) or "modalities" in entry.options
+    if not blind or free or METHODS.get(entry.method).embeds_one:
+        return [(entry, tasks)]
+    alone = replace(entry, options={**entry.options, "modalities": [source_of(data, None, target)]})
+    rest = tuple(name for name in tasks if name not in blind)
+    return [(alone, blind), *([(entry, rest)] if rest else [])]
+
+
+def _check_target(data: Any, target: str | None) -> None:
+    known = list(data.mod) if is_mudata(data) else []
+    if target is not None and target not in known:
+        raise unknown(kind="modality", name=target, known=known, parameter="target")
+
+
 def _tasks(
     tasks: str | Sequence[str] | None, columns: Mapping[str, str | None], found: Sequence[Split]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Tasks that are asked of all cells, and those that hold some out."""
+    """Tasks that are asked of all cells, and those that hold some out; one that needs the values has to be named."""
+    columns = {**columns, "values": None if tasks is None else "X"}
     known = TASKS.names() if tasks is None else [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
     specs = [TASKS.describe(name) for name in known]
     lacking = {spec.name: [n for n in spec.needs if columns.get(n) is None] for spec in specs}
@@ -261,5 +293,6 @@ def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], set
         about += [entry.ingredients(s.batch_key), s.layer, s.batch_key, s.accelerator]
         about += [_keys.HIGHLY_VARIABLE, identity.training(METHODS.get(entry.method))]
     model_id = _files.fingerprint(about)
-    cells = {task: _files.fingerprint([model_id, task, identity.scoring(task)]) for task in tasks}
+    target = {task: s.target if "target" in TASKS.describe(task).needs else None for task in tasks}
+    cells = {task: _files.fingerprint([model_id, task, target[task], identity.scoring(task)]) for task in tasks}
     return Job(model_id, entry, seed, split, cells)

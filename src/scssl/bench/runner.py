@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scssl import _results, _settings
 from scssl._errors import InputError, warn
-from scssl._registry import listed
+from scssl._registry import TASKS, listed
 from scssl.bench.cache import Cache
 from scssl.bench.job import CACHED, MISSING, POLICIES, Bench, Done, owed
 from scssl.bench.workers import engine, outcomes
@@ -93,7 +93,14 @@ def _all(
     if policy == CACHED:
         yield _absent(todo, stored)
         return
-    cells = Cells.of(data, batch_key=setting.batch_key, label_key=setting.label_key, layer=setting.layer)
+    cells = Cells.of(
+        data,
+        batch_key=setting.batch_key,
+        label_key=setting.label_key,
+        layer=setting.layer,
+        target=setting.target,
+        values=any("values" in TASKS.describe(task).needs for job in todo for task in job.cells),
+    )
     bench = Bench(cells, setting, policy, again)
     clock = _Clock(todo, engine(n_jobs)[1])
     bar = _settings.progress(range(len(todo)), description="benchmark", show=progress)

@@ -30,6 +30,7 @@ def benchmark(
     split_key: str | None = None,
     held_out: str | Sequence[str] = EACH,
     embeddings: Sequence[str] = (),
+    target: str | None = None,
     layer: str | None = None,
     accelerator: str = "auto",
     name: str = "",
@@ -56,7 +57,7 @@ def benchmark(
     label_key
         Column of ``obs`` with the cell type. Methods never see it.
     tasks
-        Names of tasks; by default all whose columns are given.
+        Names of tasks; by default all whose columns are given (``reconstruction`` has to be named).
     seeds
         Number of repeats, or a list of seeds.
     split_key
@@ -65,6 +66,9 @@ def benchmark(
         Without `split_key`: ``"each"`` holds every batch out in turn, a list of batches only these.
     embeddings
         Slots of ``obsm`` to be scored beside the methods, whoever made them: ``["X_scvi", "X_harmony"]``.
+    target
+        Modality that is to be predicted from the others, for the task ``modality_prediction``: models are trained with it,
+        and embed held-out cells without it.
     layer
         Layer to read; ``X`` by default.
     accelerator
@@ -124,6 +128,7 @@ def benchmark(
         split_key=split_key,
         held_out=held_out,
         embeddings=embeddings,
+        target=target,
         layer=layer,
         accelerator=accelerator,
         name=name,
