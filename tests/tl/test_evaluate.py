@@ -240,7 +240,9 @@ def test_torch_is_not_imported(adata, tmp_path):
     adata.write_h5ad(tmp_path / "a.h5ad")
     code = (
         "import sys, anndata, scssl as ssl; adata = anndata.read_h5ad(sys.argv[1]);"
-        "ssl.tl.evaluate(adata, use_rep='good', batch_key='batch', label_key='cell_type');"
+        "adata.obsm['X_scgpt'], adata.obsm['X_harmony'] = adata.obsm['X_good'], adata.obsm['X_pca'];"
+        "ssl.tl.evaluate(adata, use_rep=['X_scgpt', 'X_harmony'], batch_key='batch', label_key='cell_type');"
+        "ssl.tl.evaluate(adata, use_rep='X_scgpt', batch_key='batch', tasks='reconstruction');"
         "print([m for m in ('torch', 'jax', 'scanpy', 'umap', 'pynndescent') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.h5ad"], capture_output=True, text=True, check=True)
