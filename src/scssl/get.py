@@ -139,11 +139,12 @@ def summary(
     if statistic == "text":
         numbers = _text(table.mean, table.high - table.mean)
         seconds = table.lines["seconds"].map(lambda s: "" if pd.isna(s) else f"{s:.1f}")
+        peak_mb = table.lines["peak_mb"].map(lambda mb: "" if pd.isna(mb) else f"{mb:.0f}")
     else:
-        numbers, seconds = getattr(table, statistic), table.lines["seconds"]
+        numbers, seconds, peak_mb = getattr(table, statistic), table.lines["seconds"], table.lines["peak_mb"]
     numbers = numbers.rename_axis(index="method", columns=None)
     lines = table.lines
-    return numbers.assign(seconds=seconds, peak_mb=lines["peak_mb"], n_seeds=lines["n_seeds"], note=lines["note"])
+    return numbers.assign(seconds=seconds, peak_mb=peak_mb, n_seeds=lines["n_seeds"], note=lines["note"])
 
 
 def ranks(

@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 import scssl as ssl
 from scssl import InputError, KeyNotFoundError, _keys, _results
 from scssl._results import Row
-from scssl.bench.board import duration
+from scssl.bench.board import duration, memory, number
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "rows.py")))
 
@@ -109,9 +109,9 @@ def test_the_table_says_what_it_shows():
 
 def test_lower_is_better_is_drawn_with_another_arrow():
     rows = _results.frame(
-        [Row(method="a", key="a", task="t", metric="rmse", group="prediction", value=0.2, better="lower")]
+        [Row(method="a", key="a", task="t", metric="an_error", group="prediction", value=0.2, better="lower")]
     )
-    assert "rmse ↓" in texts(ssl.pl.benchmark(rows, show=False))
+    assert "an error ↓" in texts(ssl.pl.benchmark(rows, show=False))
 
 
 def test_nothing_scored_and_all_failed_are_figures_with_words():
@@ -325,3 +325,8 @@ def test_embedding_of_mudata_finds_genes_and_columns_of_modalities():
     gene = mdata.mod["prot"].var_names[1]
     ax = ssl.pl.embedding(mdata, "two", color=[gene, "cell_type"], show=False)
     assert len({tuple(c) for c in ax.collections[0].get_facecolors()}) > 3
+
+
+def test_numbers_and_memory():
+    assert [number(v) for v in (-0.001, 0.0, 0.005001, -0.02, 1.0)] == ["0.00", "0.00", "0.01", "-0.02", "1.00"]
+    assert [memory(v) for v in (np.nan, 517.3, 2048.0)] == ["–", "517 MB", "2.0 GB"]

@@ -348,6 +348,11 @@ def simulation(data: Any) -> str:
         return str(text)  # written by somebody else: shown as it is
 
 
+def number(value: float, digits: int = 2) -> str:
+    """A score to be read; zero has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if pd.isna(seconds):

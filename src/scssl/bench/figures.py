@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl import _results
-from scssl.bench.board import REASONS, duration
+from scssl.bench.board import REASONS, duration, number
 from scssl.bench.statistics import controls
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _line(
         "dots": [_x(v, *bounds) for v in own.groupby(unit)["value"].mean().dropna()],
         "bar": None if math.isnan(wide) else (_x(mean - wide, *bounds), _x(mean + wide, *bounds)),
         "mean": None if math.isnan(mean) else _x(mean, *bounds),
-        "text": f"{mean:.3f}" if not math.isnan(mean) else REASONS.get(status, status).split(":")[0],
+        "text": number(mean, 3) if not math.isnan(mean) else REASONS.get(status, status).split(":")[0],
         "rank": ""
         if place is None or not place["rank"] or place["n"] < 2
         else _between(int(place["rank_low"]), int(place["rank_high"])),

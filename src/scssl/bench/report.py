@@ -18,7 +18,7 @@ from scssl import _results
 from scssl._registry import TASKS
 from scssl.bench import statistics
 from scssl.bench.advice import SENTENCE, advise
-from scssl.bench.board import GROUP_TITLES, Board, board, duration, memory
+from scssl.bench.board import GROUP_TITLES, Board, board, duration, memory, number
 from scssl.bench.figures import SPARK, curve, dots, scatter
 from scssl.bench.ranks import flips, ranks, tied
 from scssl.bench.statistics import DROP, FLOOR, TOTALS
@@ -152,7 +152,7 @@ def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any
     value, wide = float(table.mean[column][label]), table.half_width(label, column)
     about = table.columns.loc[column]
     return {
-        "value": "" if math.isnan(value) else f"{value:.3f}",
+        "value": "" if math.isnan(value) else number(value, 3),
         "wide": "" if math.isnan(wide) else f"{wide:.3f}",
         "share": 0.0 if math.isnan(value) else round(100 * table.share(column, value), 1),
         "status": "" if table.lines["control"][label] else str(table.status[column][label]).replace("_", " "),
@@ -200,7 +200,7 @@ def _policies(table: Board) -> list[dict[str, Any]]:
 
 
 def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
+    return "–" if math.isnan(value) else number(value, 3)
 
 
 def _tasks(table: Board) -> list[dict[str, Any]]:

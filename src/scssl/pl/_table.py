@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from scssl import _results
-from scssl.bench.board import GROUP_TITLES, REASONS, duration
+from scssl.bench.board import GROUP_TITLES, REASONS, duration, number
 from scssl.bench.ranks import tied
 from scssl.bench.statistics import CONTROLS, TOTAL, TOTALS
 from scssl.pl._style import FAINT, INK, MUTED, RULE
@@ -108,8 +108,8 @@ class Table:
         """Numbered notes and the small print, wrapped to the width."""
         room = int((self.width - 2 * MARGIN) * CHARACTERS_PER_INCH)
         lines = []
-        for number, note in enumerate(self.board.notes, 1):
-            lines += textwrap.wrap(f"{number}  {note}", room, subsequent_indent="    ", max_lines=3, placeholder=" …")
+        for mark, note in enumerate(self.board.notes, 1):
+            lines += textwrap.wrap(f"{mark}  {note}", room, subsequent_indent="    ", max_lines=3, placeholder=" …")
         for line in self.small_print:
             lines += textwrap.wrap(line, room)
         return lines
@@ -238,7 +238,7 @@ class Table:
                 self._line((ends[0], ends[1]), (y, y), width=width, color=tone, zorder=3)
         tone = INK if sound and not control else MUTED
         weight = "bold" if (column.name, label) in self.tied else "normal"
-        self._text(left + TRACK + 0.08, y, f"{value:.2f}", size=8.5, ha="left", weight=weight, color=tone)
+        self._text(left + TRACK + 0.08, y, number(value), size=8.5, ha="left", weight=weight, color=tone)
 
     def _pill(self, column: Column, value: float, wide: float, y: float, *, control: bool, sound: bool) -> None:
         share = self.board.share(column.name, value)
@@ -253,7 +253,7 @@ class Table:
         )  # fmt: skip
         self.ax.add_patch(shape)
         spread = wide > 0 and not control
-        self._text(column.center, y - (0.045 if spread else 0), f"{value:.2f}", size=7.8, color=ink)
+        self._text(column.center, y - (0.045 if spread else 0), number(value), size=7.8, color=ink)
         if spread:
             self._text(column.center, y + 0.085, f"± {wide:.2f}".replace(" 0.", " ."), size=5, color=ink)
 
