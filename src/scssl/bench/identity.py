@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import inspect
+import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _ROOT = Path(scssl.__file__).parent
 _TRAINING = ("_random.py", "_neighbors.py", "data/*.py", "nn/*.py", "views/*.py", "train/*.py", "methods/_*.py")
 _SCORING = ("_random.py", "_neighbors.py", "metrics/_*.py", "tasks/_*.py", "data/*.py")
+_CHOICE = ("flavor", "n_top_genes", "batch_key")
+"""What of a recipe is done again without the cells that are held out."""
 _TRAINING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 _SCORING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "igraph", "pynndescent")
 
@@ -38,8 +41,9 @@ def content(data: Any, *, layer: str | None, identity: str) -> str:
     about: dict[str, Any] = {}
     for name, part in parts.items():
         marked = part.var.get(_keys.HIGHLY_VARIABLE, [])
-        recipe = str(_keys.peek(part).get(_keys.RECIPE, ""))
-        counts = data_id(part, layer=_keys.COUNTS_LAYER) if '"seurat_v3' in recipe else ""
+        done = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
+        recipe = [done.get(name) for name in _CHOICE]  # not when it was run
+        counts = data_id(part, layer=_keys.COUNTS_LAYER) if str(done.get("flavor")).startswith("seurat_v3") else ""
         about[name] = [hashlib.sha256(np.asarray(marked, dtype=bool).tobytes()).hexdigest(), recipe, counts]
     return _files.fingerprint([identity, layer, about])
 
