@@ -35,6 +35,11 @@ def bare(slot: str) -> str:
     return slot.removeprefix("X_")
 
 
+def finetuned(method: str) -> str:
+    """Name of the embedding of a fine-tuned model."""
+    return f"{method}_finetuned"
+
+
 def label(key: str) -> str:
     """``obs`` column of the transferred label."""
     return f"{key}_label"

@@ -105,7 +105,12 @@ def test_survives_a_file(query, reference, tmp_path):
 @pytest.mark.parametrize(
     ("change", "kind", "code", "says"),
     [
-        ({"classifier": "head"}, ssl.KeyNotFoundError, "unknown_classifier", "there are 'knn', 'linear'"),
+        (
+            {"classifier": "svm"},
+            ssl.KeyNotFoundError,
+            "unknown_classifier",
+            "there are 'knn', 'linear', 'head'",
+        ),
         ({"weights": "gauss"}, ssl.KeyNotFoundError, "unknown_weights", "there are 'uniform', 'distance'"),
         ({"k": 0}, ssl.InputError, "bad_k", "k=0"),
         ({"k": 2.5}, ssl.InputError, "bad_k", "k=2.5"),

@@ -39,6 +39,8 @@ class Batch:
     present
         For each modality that some cells of the data lack: which of these cells have it, shape ``(cells,)``. The values of
         the others are zero and mean nothing. ``None`` if no cell lacks any.
+    label
+        Integer code of the label, shape ``(cells,)``; only where labels are what is trained on.
     """
 
     x: dict[str, Tensor]
@@ -46,6 +48,7 @@ class Batch:
     batch: Tensor | None = None
     group: Tensor | None = None
     present: dict[str, Tensor] | None = None
+    label: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -88,6 +91,7 @@ class Source:
         self.obs_names = obs_names
         self.cell = pd.util.hash_array(np.asarray(obs_names, dtype=object)).view(np.int64)
         self.batch, self.batch_names = batch, list(batch_names)
+        self.label: np.ndarray | None = None  # for a classifier alone, see methods._finetune
         self.known: dict[str, Any] = {}  # what views learnt about all cells before training
         self.present = {name: there for name, there in (present or {}).items() if not there.all()}
         self._stand_in = {name: _stand_ins(there) for name, there in self.present.items()}
@@ -155,7 +159,8 @@ class Source:
         present = {name: torch.from_numpy(there[index]).to(device) for name, there in self.present.items()}
         for name, there in present.items():
             x[name][~there] = 0
-        return Batch(x, torch.from_numpy(self.cell[index]), batch, present=present or None)
+        label = None if self.label is None else torch.from_numpy(self.label[index]).to(device)
+        return Batch(x, torch.from_numpy(self.cell[index]), batch, present=present or None, label=label)
 
 
 def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, Any]:

@@ -8,17 +8,14 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from scssl._errors import InputError, TrainingError, warn
-from scssl._settings import settings
-from scssl._validate import enforce
+from scssl._errors import InputError, TrainingError
 from scssl.data.hide import hidden, keys
-from scssl.data.source import Source
 from scssl.methods._model import EMBED_BATCH
-from scssl.train.device import resolve as resolve_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scssl.data.source import Source
     from scssl.methods._model import Model
 
 
@@ -57,9 +54,9 @@ def answers(
     ``target``, shape ``(n, len(target_names))``, made from `source` alone. For ``"labels"``, of a model that classifies:
     ``labels`` and ``confidence``. Features that the model does not know are NaN.
     """
-    if kind == "labels" and hasattr(model, "classify"):
-        labels, confidence = model.classify(data)
-        return {"labels": np.asarray(labels), "confidence": np.asarray(confidence)}
+    if kind == "labels" and model.classes:
+        labels, confidence = model.classify(data, layer=layer)
+        return {"labels": labels, "confidence": confidence}
     if kind == "values" and decodes(model, source):
         plain, blind = (decoded(model, data, layer=layer, hide=hide)[source] for hide in (None, seed))
         known = model.features[source]
@@ -109,16 +106,10 @@ def decoded(
         msg = f"method {model.method!r} does not reconstruct its input."
         fix = "Train one that does: ssl.tl.methods().query('decodes')."
         raise InputError(msg, code="cannot_decode", parameter="model", fix=fix)
-    layer = layer or model.record["layer"] or None
-    features = model._features(modality)
-    enforce(model._problems(data, layer, list(features)))
-    source, found = Source.aligned(data, features, layer=layer)
-    for alignment in found.values():
-        if alignment.note:
-            warn(alignment.note)
+    source, _ = model.source(data, layer=layer, modality=modality)
     if hide is not None:
         source.matrices = {name: _without(source, name, hide) for name in source.matrices}
-    device = resolve_device(settings.accelerator if model.accelerator == "auto" else model.accelerator)
+    device = model.device
     module = model.module.to(device).eval()
     parts: dict[str, list[np.ndarray]] = {name: [] for name in model.features}
     step = batch_size or EMBED_BATCH

@@ -16,7 +16,7 @@ from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl.nn.alignment import Alignment
 from scssl.nn.encoders import CLIP, FUSIONS, Encoder
-from scssl.nn.norm import BATCH_NORMS, DOMAIN
+from scssl.nn.norm import BATCH_NORMS, DOMAIN, BatchNorm1d
 from scssl.train.loop import Run, train
 from scssl.views.pipeline import describe, resolve
 
@@ -58,7 +58,15 @@ class Method(nn.Module, ABC):
     def __init__(self, config: Any, sizes: Mapping[str, int], batches: Sequence[str] = ()) -> None:
         super().__init__()
         self.config, self.sizes, self.batches = config, dict(sizes), tuple(batches)
+        self.classes: tuple[str, ...] = ()
+        self.classifier: nn.Module | None = None
         self.build()
+
+    def add_classifier(self, classes: Sequence[str]) -> None:
+        """Put a linear layer on the standardised embedding, of one output a class; replaces one that is there."""
+        self.classes = tuple(classes)
+        norm = BatchNorm1d(self.n_dims, affine=False)
+        self.classifier = nn.Sequential(norm, nn.Linear(self.n_dims, len(self.classes)))
 
     @abstractmethod
     def build(self) -> None:

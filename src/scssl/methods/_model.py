@@ -12,7 +12,7 @@ import torch
 
 import scssl
 from scssl import _files
-from scssl._errors import CheckpointError, InputError, warn
+from scssl._errors import CheckpointError, InputError, NotFittedError, warn
 from scssl._registry import METHODS, listed, unknown
 from scssl._settings import settings
 from scssl._validate import ERROR, Problem, enforce
@@ -91,11 +91,17 @@ class Model:
         """Width of the embedding."""
         return self.module.n_dims
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels that the model tells apart; empty unless :func:`scssl.tl.finetune` made it."""
+        return self.module.classes
+
     def __repr__(self) -> str:
         genes = " + ".join(f"{len(names)} {name}" for name, names in self.features.items())
         epochs = f" for {self.record['epochs']} epochs" if self.record["epochs"] else ""
         trained = f"trained on {self.record['n_obs']} cells{epochs}, seed {self.record['seed']}"
-        return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}>"
+        labels = f", tells {len(self.classes)} labels apart" if self.classes else ""
+        return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}{labels}>"
 
     def embed(
         self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
@@ -129,6 +135,49 @@ class Model:
         self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
+        source, found = self.source(data, layer=layer, modality=modality)
+        return embed(self.module, source, device=self.device, batch_size=batch_size or EMBED_BATCH), found
+
+    def classify(
+        self, data: Any, *, layer: str | None = None, batch_size: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The labels that a fine-tuned model gives to any cells, genes aligned by name.
+
+        Parameters
+        ----------
+        data, layer, batch_size
+            As for :meth:`embed`.
+
+        Returns
+        -------
+        For each cell its label, and the probability that the model gives to it.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has no classification head.
+        """
+        if self.module.classifier is None:
+            msg = f"The model ({self.method!r}) has no classification head: it has never seen a label."
+            fix = "Make one first: ssl.tl.finetune(reference, model, label_key='cell_type')."
+            raise NotFittedError(msg, code="no_classifier", parameter="model", fix=fix)
+        embedding = self.embed(data, layer=layer, batch_size=batch_size)
+        head = self.module.classifier.to(self.device).eval()
+        with torch.no_grad():
+            parts = torch.from_numpy(embedding).split(EMBED_BATCH)
+            best = [torch.softmax(head(part.to(self.device)).double(), dim=1).max(dim=1) for part in parts]
+        codes = torch.cat([part.indices for part in best]).cpu().numpy()
+        return np.asarray(self.classes)[codes], torch.cat([part.values for part in best]).cpu().numpy()
+
+    @property
+    def device(self) -> torch.device:
+        """Where cells are embedded."""
+        return resolve_device(settings.accelerator if self.accelerator == "auto" else self.accelerator)
+
+    def source(
+        self, data: Any, *, layer: str | None = None, modality: str | None = None
+    ) -> tuple[Source, dict[str, Alignment]]:
+        """Cells as the model reads them: checked, genes in its order, batches that it knows by name."""
         layer = layer or self.record["layer"] or None
         features = self._features(modality)
         enforce(self._problems(data, layer, list(features)))
@@ -138,9 +187,7 @@ class Model:
         for alignment in found.values():
             if alignment.note:
                 warn(alignment.note)
-        asked = settings.accelerator if self.accelerator == "auto" else self.accelerator
-        device = resolve_device(asked)
-        return embed(self.module, source, device=device, batch_size=batch_size or EMBED_BATCH), found
+        return source, found
 
     def _batches(self, data: Any) -> np.ndarray:
         """For each cell the number of its batch in training, by name; -1 where the model does not know it."""
@@ -226,6 +273,7 @@ class Model:
             "config": self.module.plain_config(),
             "features": {name: names.tolist() for name, names in self.features.items()},
             "batches": list(self.module.batches),
+            "classes": list(self.classes),
             "record": self.record,
             "history": self.history.to_dict("list"),
             "files": {WEIGHTS: {"bytes": weights.stat().st_size, "sha256": _files.sha256(weights)}},
@@ -246,6 +294,7 @@ class Model:
             f"| input | {genes}; {spec.input} values; layer {r['layer'] or 'X'} |",
             f"| embedding | {self.n_dims} dimensions |",
             f"| trained on | {r['n_obs']} cells, data `{r['data_id']}`, batch key `{r['batch_key'] or 'none'}` |",
+            *([f"| labels | {listed(list(self.classes), 20)} |"] if self.classes else []),
             f"| cells compared within batch | {r['within_batch']} |",
             f"| epochs, seconds, device | {r['epochs']}, {r['seconds']:.1f}, {r['device']} |",
             f"| seed | {r['seed']} |",
@@ -282,6 +331,8 @@ def load(path: str | os.PathLike[str]) -> Model:
     sizes = {name: len(names) for name, names in features.items()}
     with seeded(0, torch.device("cpu")):  # the weights are replaced at once; nobody's generator is used for them
         module = kind(kind.configure(**manifest["config"]), sizes, manifest.get("batches", ()))
+        if manifest.get("classes"):
+            module.add_classifier(manifest["classes"])
     _load_weights(module, folder / WEIGHTS)
     record = {**manifest["record"], "path": str(folder)}
     return Model(module.eval(), features, record, pd.DataFrame(manifest["history"]))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from scssl.tl._annotate import annotate
     from scssl.tl._benchmark import benchmark
     from scssl.tl._evaluate import evaluate
+    from scssl.tl._finetune import finetune
     from scssl.tl._impute import impute, reconstruct
     from scssl.tl._list import methods, metrics, tasks, views
     from scssl.tl._recommend import recommend
@@ -22,6 +23,7 @@ _HOME = {
     "benchmark": "_benchmark",
     "embed": "_train",
     "evaluate": "_evaluate",
+    "finetune": "_finetune",
     "fit": "_train",
     "impute": "_impute",
     "methods": "_list",
@@ -40,6 +42,7 @@ __all__ = [
     "benchmark",
     "embed",
     "evaluate",
+    "finetune",
     "fit",
     "impute",
     "methods",

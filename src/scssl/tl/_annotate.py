@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys, _settings
-from scssl._errors import warn
+from scssl._errors import InputError, warn
 from scssl._registry import listed, nearest
 from scssl._validate import Problem, columns, enforce
 from scssl._validate.names import key as check_key
@@ -18,46 +18,54 @@ from scssl.tasks._vote import WEIGHTS
 from scssl.tl._pair import alike, dense, embedded, slot, whole
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from anndata import AnnData
     from mudata import MuData
 
-KNN, LINEAR = CLASSIFIERS = ("knn", "linear")
+    from scssl.methods._model import Model
+
+KNN, LINEAR, HEAD = CLASSIFIERS = ("knn", "linear", "head")
 
 
 def annotate(
     query: AnnData | MuData,
     *,
-    reference: AnnData | MuData,
-    use_rep: str,
-    label_key: str,
+    reference: AnnData | MuData | None = None,
+    use_rep: str | None = None,
+    label_key: str | None = None,
     classifier: str = KNN,
+    model: Model | str | os.PathLike[str] | None = None,
     k: int = 15,
     weights: str = "uniform",
     key_added: str | None = None,
 ) -> None:
-    """Give every cell of the query the label that its surroundings in the reference have, and a confidence.
+    """Give every cell of the query a label and a confidence: from the labelled cells around it, or from a model.
 
     Parameters
     ----------
     query
         Cells without labels.
     reference
-        Cells with labels, embedded by the same model.
+        Cells with labels, embedded by the same model. With ``"head"`` it is needed only if the model has no head yet: then
+        one is trained on these cells.
     use_rep
-        Slot of ``obsm`` in both, with or without ``X_``.
+        Slot of ``obsm`` in both, with or without ``X_``; not for ``"head"``.
     label_key
         Column of ``obs`` of the reference.
     classifier
         ``"knn"``: the `k` nearest reference cells vote. ``"linear"``: logistic regression on the embedding (fitted to at
-        most 20,000 cells). They are the read-outs of the task ``cell_typing``.
+        most 20,000 cells). ``"head"``: the labels that `model` gives itself, genes aligned by name. They are the read-outs
+        of the task ``cell_typing``.
+    model
+        For ``"head"``: what :func:`finetune` returned, or the folder of such a model.
     k
         Reference cells that vote; fewer if there are not as many.
     weights
         ``"uniform"``, or ``"distance"``: votes count by the inverse of the distance.
     key_added
-        Name of the columns; by default that of the embedding.
+        Name of the columns; by default that of the embedding, or of the method of the model.
 
     Returns
     -------
@@ -73,6 +81,8 @@ def annotate(
         If an embedding or the labels cannot be used, or the embeddings have different widths. The query is as before.
     KeyNotFoundError
         If the embedding, the column or the classifier does not exist.
+    NotFittedError
+        If the model has no head, and there is no reference to train one on.
 
     Examples
     --------
@@ -87,23 +97,68 @@ def annotate(
     >>> bool(agreement > 0.6)
     True
     """
+    if classifier == HEAD:
+        _by_head(query, model, reference, label_key, key_added)
+        return
+    if model is not None:
+        message = f"model= is for classifier='head'; classifier={classifier!r} reads the embedding from use_rep."
+        raise InputError(message, code="model_without_head", parameter="model", fix="Pass classifier='head'.")
     name = _keys.bare(use_rep) if key_added is None and isinstance(use_rep, str) else key_added
     enforce(_problems(query, reference, use_rep, label_key, options=(classifier, k, weights), name=name))
+    _by_surroundings(query, reference, use_rep, label_key, options=(classifier, int(k), weights), name=name)
+
+
+def _by_surroundings(
+    query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[str, int, str], name: Any
+) -> None:
+    classifier, k, weights = options
     labels = pd.Categorical(column(reference, label_key, parameter="label_key").astype(str))
     x, known = dense(query.obsm[slot(query, use_rep)]), dense(reference.obsm[slot(reference, use_rep)])
     known_codes = np.asarray(labels.codes, dtype=np.int64)
     if classifier == KNN:
-        won, note = by_neighbors(known, known_codes, x, k=int(k), weights=weights)
+        won, note = by_neighbors(known, known_codes, x, k=k, weights=weights)
         codes, confidence = won.codes, won.share
     else:
         keys = pd.util.hash_array(np.asarray(reference.obs_names, dtype=object))
         codes, confidence, note = by_line(known, known_codes, x, keys=keys)
     if note:
         warn(note)
-    label = pd.Series(pd.Categorical.from_codes(codes.tolist(), labels.categories), index=query.obs_names)
-    query.obs[_keys.label(name)] = label.cat.remove_unused_categories()
+    _write(query, name, np.asarray(labels.categories)[codes], confidence)
+
+
+def _write(query: Any, name: str, labels: np.ndarray, confidence: np.ndarray) -> None:
+    query.obs[_keys.label(name)] = pd.Series(pd.Categorical(labels), index=query.obs_names)
     query.obs[_keys.confidence(name)] = confidence
     _settings.wrote(f".obs['{_keys.label(name)}']", f".obs['{_keys.confidence(name)}']")
+
+
+def _by_head(query: Any, model: Any, reference: Any, label_key: Any, key_added: Any) -> None:
+    """The labels of a model's own head; of one that is trained on the reference, if the model has none."""
+    from scssl.methods._finetune import Tuning, finetune
+    from scssl.methods._model import Model, load
+
+    if model is None:
+        message = "classifier='head' asks a model for its labels, and there is none."
+        raise InputError(message, code="needs_model", parameter="model", fix="Pass model=, from ssl.tl.finetune.")
+    model = model if isinstance(model, Model) else load(model)
+    name = model.method if key_added is None else key_added
+    enforce(_targets(query, name))
+    if not model.classes and reference is not None:
+        model = finetune(reference, model, Tuning(label_key=label_key))
+    elif reference is not None and label_key is not None:
+        _unheard(reference, label_key, model)
+    _write(query, name, *model.classify(query))
+
+
+def _unheard(reference: Any, label_key: str, model: Model) -> None:
+    """Say so if the reference has labels that the model does not know."""
+    labels = set(column(reference, label_key, parameter="label_key").dropna().astype(str))
+    unknown = sorted(labels - set(model.classes))
+    if unknown:
+        message = (
+            f"The model never gives {len(unknown)} of {len(labels)} labels of the reference: {listed(unknown, 5)}."
+        )
+        warn(f"{message} It knows {listed(list(model.classes), 5)}.")
 
 
 def _problems(

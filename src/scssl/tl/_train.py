@@ -151,11 +151,7 @@ def fit(
     enforce(check_container(data))
     enforce(check_key(data, key))
     model = fit_model(data, request)
-    embedding = model.embed(data, layer=layer)
-    _write(data, key, embedding)
-    _keys.shelf(data, _keys.MODELS)[key] = _record(model)
-    _keys.forget(data, _keys.EMBEDDINGS, key)
-    _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.MODELS}']['{key}']")
+    write_model(data, key, model, layer=layer)
     return model
 
 
@@ -234,6 +230,15 @@ def embed(
 
 def _write(data: Any, key: str, embedding: np.ndarray) -> None:
     data.obsm[_keys.embedding(key)] = embedding
+
+
+def write_model(data: Any, key: str, model: Model, *, layer: str | None) -> None:
+    """The embedding and the record of a model that was made from these cells, into their slots."""
+    embedding = model.embed(data, layer=layer)
+    _write(data, key, embedding)
+    _keys.shelf(data, _keys.MODELS)[key] = _record(model)
+    _keys.forget(data, _keys.EMBEDDINGS, key)
+    _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.MODELS}']['{key}']")
 
 
 def _record(model: Model) -> dict[str, Any]:

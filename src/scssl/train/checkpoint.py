@@ -12,6 +12,8 @@ from scssl import _files
 from scssl._errors import CheckpointError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
 NAME = "checkpoint.safetensors"
@@ -30,13 +32,15 @@ def save(
     *,
     run_id: str,
     history: list[dict[str, Any]],
+    best: Mapping[str, Tensor],
 ) -> None:
-    """Write weights, optimiser and history. Random states need not be kept: every draw is derived from the seed."""
+    """Write weights, optimiser, history and the best weights so far, where they are kept. Random states need not be kept: every draw is derived from the seed."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {f"module/{k}": v.contiguous() for k, v in _state(module).items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{i}/{k}": torch.as_tensor(v).clone() for k, v in state.items()}
+    tensors |= {f"best/{k}": v.contiguous() for k, v in best.items()}
     note = {"format": FORMAT, "run_id": run_id, "history": history}
     with _files.atomic(path_in(folder)) as temporary:
         save_file(tensors, temporary, metadata={"scssl": json.dumps(note)})
@@ -44,8 +48,8 @@ def save(
 
 def restore(
     folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run_id: str
-) -> list[dict[str, Any]]:
-    """Load a checkpoint into `module` and `optimizer`; the history so far, empty if there is no checkpoint.
+) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """Load a checkpoint into `module` and `optimizer`; the history and the best weights so far, empty if there are none.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def restore(
     """
     path = path_in(folder)
     if not path.exists():
-        return []
+        return [], {}
     tensors, note = _read(path)
     if note.get("run_id") != run_id:
         msg = f"{path} belongs to another run: its method, configuration, seed or data differ from this call."
@@ -69,7 +73,7 @@ def restore(
         i, name = key.split("/")
         current["state"].setdefault(int(i), {})[name] = value
     optimizer.load_state_dict(current)
-    return note["history"]
+    return note["history"], _below(tensors, "best/")
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:

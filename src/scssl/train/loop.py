@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PROBE_CELLS = 512  # cells on which rank and spread of the embedding are watched
 PROBE_PAIRS = 128  # cells of which two views are compared
+VALIDATION = "validation_"
 
 
 class Trainable(Protocol):
@@ -58,6 +59,8 @@ class Run:
     max_epochs: int
     learning_rate: float
     weight_decay: float
+    held_out: np.ndarray | None = None
+    """Cells that are not trained on: their loss says when to stop and which weights are kept."""
     within_groups: bool = False
     """Whether cells of different batches are left out of each other's comparison."""
     patience: int | None = None
@@ -96,8 +99,8 @@ def train(module: Any, source: Source, run: Run, engine: Engine | None = None) -
     Returns
     -------
     list of dict
-        The history: for every epoch the mean of each loss term, effective rank and spread of the embedding, similarity
-        of views of the same and of different cells, seconds.
+        The history: for every epoch the mean of each loss term (also on the cells held out), effective rank and spread of
+        the embedding, similarity of views of the same and of different cells, seconds.
 
     Raises
     ------
@@ -113,21 +116,29 @@ def train(module: Any, source: Source, run: Run, engine: Engine | None = None) -
         fused=run.device.type in ("cpu", "cuda"),
     )
     history: list[dict[str, Any]] = []
+    best: dict[str, Tensor] = {}
     if run.resume and run.checkpoint_dir:
-        history = checkpoint.restore(run.checkpoint_dir, module, optimizer, run_id=run.run_id)
+        history, best = checkpoint.restore(run.checkpoint_dir, module, optimizer, run_id=run.run_id)
     wrapped, wrapped_optimizer = engine.setup(module, optimizer)
+    watched = "loss" if run.held_out is None else f"{VALIDATION}loss"
     patience = monitor.Patience(run.patience)
-    stop = any([patience.over(record["loss"]) for record in history])  # noqa: C419 - every epoch has to be told
+    stop = any([patience.over(record[watched]) for record in history])  # noqa: C419 - every epoch has to be told
     epochs = range(len(history), run.max_epochs) if not stop else range(0)
     bar = _settings.progress(epochs, description=run.method, show=run.progress if engine.is_first else False)
     for epoch in bar:
         record = _epoch(wrapped, wrapped_optimizer, source, run, epoch=epoch, engine=engine)
+        if run.held_out is not None:
+            record |= _validate(module, source, run, run.held_out)
+            if record[watched] < min((earlier[watched] for earlier in history), default=math.inf):
+                best = {name: value.clone() for name, value in module.state_dict().items()}
         history.append(record | _probe(module, source, run))
         bar.set_postfix(loss=f"{record['loss']:.3f}", rank=f"{history[-1]['effective_rank']:.1f}")
         if run.checkpoint_dir and engine.is_first:
-            checkpoint.save(run.checkpoint_dir, module, optimizer, run_id=run.run_id, history=history)
-        if patience.over(record["loss"]):
+            checkpoint.save(run.checkpoint_dir, module, optimizer, run_id=run.run_id, history=history, best=best)
+        if patience.over(record[watched]):
             break
+    if best:
+        module.load_state_dict(best)
     module.eval()
     return history
 
@@ -178,14 +189,29 @@ def _made_ahead(source: Source, shares: list[np.ndarray], run: Run, epoch: int) 
 
 
 def _two_views(source: Source, run: Run, epoch: int, step: int, index: np.ndarray) -> tuple[Batch, Batch]:
-    """Two independent views of the same cells."""
+    """Two independent views of the same cells; the cells themselves, if no view is asked for."""
     batch = source.take(index, run.device)
     if run.within_groups:
         batch = replace(batch, group=batch.batch)
+    if not run.views:
+        return batch, batch
     first, second = (
         augment(batch, run.views, source, index, seed=run.seed, counters=(epoch, step, which)) for which in (0, 1)
     )
     return first, second
+
+
+@torch.no_grad()
+def _validate(module: Any, source: Source, run: Run, cells: np.ndarray) -> dict[str, float]:
+    """The terms of the objective on cells that are held out, as the trained model sees them; the same views every epoch."""
+    sums: dict[str, float] = defaultdict(float)
+    apart = replace(run, seed=_random.derive(run.seed, "validation"))
+    module.eval()
+    with precision(run.precision, run.device):
+        for step, part in enumerate(np.array_split(cells, -(-len(cells) // PROBE_CELLS))):
+            for name, value in module.objective(_two_views(source, apart, 0, step, part)).items():
+                sums[VALIDATION + name] += float(value) * len(part)
+    return {name: total / len(cells) for name, total in sums.items()}
 
 
 def _probe(module: Any, source: Source, run: Run) -> dict[str, float]:
