@@ -160,6 +160,8 @@ def test_a_decoder_has_rows_of_its_own(made):
     assert "11 of 12 features are predicted" in found["pearson_feature_own"].message
     assert found["pearson_feature_own"].group == "own"
     assert not [s for s in ModalityPrediction().score(x, cells) if s.group == "own"]
+    nothing = ModalityPrediction().score(x, cells, own={"target": np.full((180, 12), np.nan)})
+    assert {s.message for s in nothing if s.group == "own"} == {"none of the 12 features is predicted"}
 
 
 def test_an_embedding_with_holes_fails_alone(made):

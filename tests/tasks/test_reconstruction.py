@@ -98,6 +98,8 @@ def test_a_decoder_has_rows_of_its_own(cells):
     found = {s.metric: s for s in Reconstruction().score(genes, cells, own={"values": some})}
     assert found["weighted_ev_own"].message == "20 of 30 genes are reconstructed."
     assert found["masked_error"].status == "not_applicable"
+    nothing = Reconstruction().score(genes, cells, own={"values": np.full(genes.shape, np.nan)})
+    assert {s.message for s in nothing if s.group == "own"} == {"none of the 30 genes is reconstructed"}
 
 
 def test_without_values_nothing_is_asked(cells):

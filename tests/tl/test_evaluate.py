@@ -15,6 +15,7 @@ import sklearn.decomposition  # noqa: F401 - its first import sets variables and
 
 import scssl as ssl
 from scssl import _results
+from scssl.data.calm import calm
 
 KEYS = {"batch_key": "batch", "label_key": "cell_type"}
 
@@ -348,6 +349,14 @@ def test_a_modality_is_predicted(mdata):
     assert told.str.startswith("Nothing is known of how the embedding was made; it must not have seen 'prot'.").all()
     back = ssl.tl.evaluate(mdata, use_rep="a", target="rna", tasks="modality_prediction")
     assert set(back["split"]) == {"prot to rna, held-out random fifth, transductive"}
+
+
+def test_a_gene_and_its_protein_may_share_a_name(mdata):
+    mdata.mod["prot"].var_names = mdata.mod["rna"].var_names[:12]
+    with calm():
+        mdata = md.MuData(dict(mdata.mod), obs=mdata.obs)
+    asked = {"use_rep": "a", "modality": "rna", "target": "prot", "tasks": "modality_prediction"}
+    assert set(ssl.tl.evaluate(mdata, **asked)["status"]) == {"ok"}
 
 
 def test_an_embedding_that_saw_the_target_is_not_scored(mdata):

@@ -148,6 +148,9 @@ def _compared(
         return [blank(name, NOT_APPLICABLE, reason or "needs values of the source", question.split) for name in metrics]
     truth = cells.target_values[question.asked].toarray()
     answered = np.isfinite(predicted).all(axis=0)
+    if not answered.any():
+        reason = f"none of the {len(answered)} features is predicted"
+        return [blank(name, NOT_APPLICABLE, reason, question.split) for name in metrics]
     if not answered.all():
         note = f"{int(answered.sum())} of {len(answered)} features are predicted. {note}".strip()
         truth, predicted = truth[:, answered], predicted[:, answered]

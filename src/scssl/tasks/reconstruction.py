@@ -113,6 +113,10 @@ class Reconstruction(Task):
                 "hidden": hidden(cells.keys[query][:, None], keys(cells.source_names)[None], seed=seed),
             }
             answered = np.isfinite(own["values"]).all(axis=0)
+            if not answered.any():
+                reason = f"none of the {len(answered)} genes is reconstructed"
+                found += [blank(name, NOT_APPLICABLE, reason, text) for name in metrics]
+                continue
             inputs = Inputs({name: None if a is None else a[:, answered] for name, a in given.items()})
             note = f"{int(answered.sum())} of {len(answered)} genes are reconstructed."
             found += [

@@ -207,7 +207,8 @@ def _problems(
         message = f"modality={modality!r} does not exist; the object has {listed(known)}."
         yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
         return
-    yield from (problem for problem in check_names(data) if problem.severity == ERROR)
+    for part in data.mod.values() if is_mudata(data) else [data]:  # a gene and its protein may share a name
+        yield from (problem for problem in check_names(part) if problem.severity == ERROR)
     yield from _slots(data if modality is None else data.mod[modality], names)
     yield from check_seed(seed)
     if profile not in PROFILES:
