@@ -26,6 +26,7 @@ from scssl.data.identity import data_id
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.methods._model import Model
+from scssl.methods._transfer import said, transfer
 from scssl.train import monitor
 from scssl.train.device import resolve as resolve_device
 from scssl.train.device import seeded
@@ -61,6 +62,7 @@ class Request:
     checkpoint_dir: str | os.PathLike[str] | None = None
     resume: bool = False
     progress: bool | None = None
+    init: Model | None = None
 
 
 def problems(data: Any, request: Request) -> Iterator[Problem]:
@@ -130,14 +132,16 @@ def fit(data: Any, request: Request) -> Model:
         view.prepare(source, data)
     with seeded(_random.derive(request.seed, "init"), device):
         module = kind(config, source.sizes, source.batch_names)
+    started_from = "" if request.init is None else _warm(module, source, request.init, notes)
     identity = data_id(data, layer=request.layer, columns=(request.batch_key,), modalities=list(source.sizes))
-    run = _run(module, source, request, compared=compared, identity=identity)
+    run = _run(module, source, request, compared=compared, identity=identity + started_from)
     if run.sampler.note:
         notes.append(run.sampler.note)
         warn(run.sampler.note)
     history = _learn(module, source, run, request)
     record = {
         **_described(module, source, request, identity=identity, compared=compared),
+        "init": started_from,
         "epochs": len(history),
         "seconds": time.perf_counter() - started,
         "peak_mb": _results.peak_mb(),
@@ -149,6 +153,16 @@ def fit(data: Any, request: Request) -> Model:
         warn(collapsed)
     record |= {"collapsed": collapsed, "warnings": "\n".join(notes)}
     return Model(module, source.features, record, pd.DataFrame(history), accelerator=request.accelerator)
+
+
+def _warm(module: Any, source: Source, init: Model, notes: list[str]) -> str:
+    """Start from the weights of another model; what that was and how much of it was of use, as JSON."""
+    coverage = transfer(module, source.features, init)
+    for note in said(coverage):
+        notes.append(note)
+        warn(note)
+    about = {name: init.record[name] for name in ("config_id", "data_id", "seed", "epochs", "created")}
+    return _files.canonical({**about, "coverage": coverage})
 
 
 def _may_mix(config: Any, source: Source, request: Request, compared: str) -> bool:

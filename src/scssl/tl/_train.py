@@ -46,6 +46,7 @@ def fit(
     checkpoint_dir: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     preset: str = "default",
+    init: Model | str | os.PathLike[str] | None = None,
     **config: Any,
 ) -> Model:
     """Train a method on the cells and write their embedding into ``obsm``.
@@ -93,6 +94,10 @@ def fit(
         Show a progress bar; by default as ``settings.progress`` says.
     preset
         ``"default"``, or ``"paper"`` for the published hyper-parameters.
+    init
+        A trained model of the same method and layers (or its folder) to start from, instead of random weights: warm start
+        on another data set. Genes are found by name; those that it does not know start at zero, so that before the first
+        step cells are embedded as by `init`. The record says how many it knows.
     **config
         Fields of the configuration of the method, e.g. ``temperature=0.2``, ``width=32``.
 
@@ -143,6 +148,7 @@ def fit(
         checkpoint_dir=checkpoint_dir,
         resume=bool(resume),
         progress=progress,
+        init=init if init is None or isinstance(init, Model) else load(init),
     )
     if isinstance(data, str | os.PathLike):
         with opened(Path(data)) as file:
