@@ -16,6 +16,7 @@ MODELS = "models"
 EMBEDDINGS = "embeddings"
 SCORES = "scores"
 PARTNERS = "partners"
+GENE_SETS = "gene_sets"
 IMPUTED = "imputed"
 
 SPLIT = "split"

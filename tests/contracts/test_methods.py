@@ -88,10 +88,10 @@ def test_embedding_of_a_cell_depends_on_this_cell_alone(name, trained, cells):
     model = trained[name].model
     whole = model.embed(cells)
     order = np.random.default_rng(0).permutation(N)
-    np.testing.assert_allclose(model.embed(cells[order].copy()), whole[order], rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(model.embed(cells[:7].copy()), whole[:7], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(model.embed(cells[order].copy()), whole[order], rtol=5e-6, atol=5e-6)
+    np.testing.assert_allclose(model.embed(cells[:7].copy()), whole[:7], rtol=5e-6, atol=5e-6)
     for batch_size in (1, 7, 256):
-        np.testing.assert_allclose(model.embed(cells, batch_size=batch_size), whole, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(model.embed(cells, batch_size=batch_size), whole, rtol=5e-6, atol=5e-6)
     np.testing.assert_array_equal(model.embed(cells), whole)
 
 
@@ -100,8 +100,8 @@ def test_order_of_genes_and_extra_genes_do_not_matter(name, trained, cells):
     model = trained[name].model
     order = np.random.default_rng(0).permutation(cells.n_vars)
     wider = ad.concat([cells[:, order].copy(), noise_genes(cells)], axis=1, merge="first")
-    np.testing.assert_allclose(model.embed(cells[:, order].copy()), model.embed(cells), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(model.embed(wider), model.embed(cells), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(model.embed(cells[:, order].copy()), model.embed(cells), rtol=5e-6, atol=5e-6)
+    np.testing.assert_allclose(model.embed(wider), model.embed(cells), rtol=5e-6, atol=5e-6)
 
 
 def noise_genes(cells: ad.AnnData) -> ad.AnnData:
@@ -130,11 +130,11 @@ def test_kinds_of_matrix_do_not_matter(name, trained, cells, tmp_path):
     locked.X = dense.copy()
     locked.X.flags.writeable = False
     np.testing.assert_allclose(model.embed(locked), expected, atol=1e-5)
-    np.testing.assert_allclose(model.embed(cells[:, :]), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(model.embed(cells[:, :]), expected, rtol=5e-6, atol=5e-6)
     path = tmp_path / "cells.h5ad"
     cells.write_h5ad(path)
     backed = ad.read_h5ad(path, backed="r")
-    np.testing.assert_allclose(model.embed(backed), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(model.embed(backed), expected, rtol=5e-6, atol=5e-6)
     backed.file.close()
 
 
@@ -224,7 +224,7 @@ def test_muon_data_need_no_branch(name):
     model = ssl.tl.fit(mdata, name, batch_key="batch", **quick(name))
     assert mdata.obsm[f"X_{name}"].shape == (80, model.n_dims)
     assert set(model.features) == {"rna", "prot"}
-    np.testing.assert_allclose(model.embed(mdata[:9].copy()), model.embed(mdata)[:9], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(model.embed(mdata[:9].copy()), model.embed(mdata)[:9], rtol=5e-6, atol=5e-6)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -241,7 +241,8 @@ def test_says_how_it_compares_cells(name):
     spec = METHODS.describe(name)
     assert spec.within_batch in ("mask", "sample", "off")
     assert spec.masks or spec.within_batch != "mask"
-    assert spec.trains == (spec.within_batch != "off")
+    compares = spec.trains and not spec.decodes  # what reconstructs a cell takes it for itself
+    assert compares == (spec.within_batch != "off")
 
 
 @pytest.mark.filterwarnings("ignore:batch_key=.one. holds a single value")

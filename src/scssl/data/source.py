@@ -41,6 +41,12 @@ class Batch:
         the others are zero and mean nothing. ``None`` if no cell lacks any.
     label
         Integer code of the label, shape ``(cells,)``; only where labels are what is trained on.
+    visible, target
+        For each modality which values the network sees and which it has to predict, boolean of the shape of ``x``. ``None``:
+        all of them.
+    factor
+        For each modality with counts how many are one unit of ``expm1`` of the values, shape ``(cells,)``; ``None`` where
+        nobody asked.
     """
 
     x: dict[str, Tensor]
@@ -49,6 +55,9 @@ class Batch:
     group: Tensor | None = None
     present: dict[str, Tensor] | None = None
     label: Tensor | None = None
+    visible: dict[str, Tensor] | None = None
+    target: dict[str, Tensor] | None = None
+    factor: dict[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -93,6 +102,7 @@ class Source:
         self.batch, self.batch_names = batch, list(batch_names)
         self.label: np.ndarray | None = None  # for a classifier alone, see methods._finetune
         self.known: dict[str, Any] = {}  # what views learnt about all cells before training
+        self.factors: dict[str, np.ndarray] = {}  # of each cell between counts and values, for likelihoods of counts
         self.present = {name: there for name, there in (present or {}).items() if not there.all()}
         self._stand_in = {name: _stand_ins(there) for name, there in self.present.items()}
 
@@ -160,7 +170,15 @@ class Source:
         for name, there in present.items():
             x[name][~there] = 0
         label = None if self.label is None else torch.from_numpy(self.label[index]).to(device)
-        return Batch(x, torch.from_numpy(self.cell[index]), batch, present=present or None, label=label)
+        factor = {name: torch.from_numpy(values[index]).to(device) for name, values in self.factors.items()}
+        return Batch(
+            x,
+            torch.from_numpy(self.cell[index]),
+            batch,
+            present=present or None,
+            label=label,
+            factor=factor or None,
+        )
 
 
 def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, Any]:

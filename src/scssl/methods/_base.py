@@ -15,8 +15,8 @@ from scssl._registry import listed, nearest
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl.nn.alignment import Alignment
-from scssl.nn.encoders import CLIP, FUSIONS, Encoder
-from scssl.nn.norm import BATCH_NORMS, DOMAIN, BatchNorm1d
+from scssl.nn.encoders import ACTIVATIONS, CLIP, FUSIONS, Encoder
+from scssl.nn.norm import BATCH_NORMS, DOMAIN, NONE, BatchNorm1d
 from scssl.train.loop import Run, train
 from scssl.views.pipeline import describe, resolve
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from scssl._registry import MethodSpec
     from scssl.data.source import Batch, Source
+    from scssl.views.masks import Masking
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class Method(nn.Module, ABC):
         """What is kept of a batch, shape ``(cells, n_dims)``: the embedding, unless a method keeps something else."""
         return self.represent(batch)
 
+    def start(self, source: Source) -> None:
+        """Set new weights that are better taken from the cells than drawn."""
+
     @abstractmethod
     def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
         """Fit to the cells and return the history (empty if there are no epochs)."""
@@ -118,6 +122,16 @@ class Method(nn.Module, ABC):
             values["views"] = resolve(values["views"])
         return cls.Config(**{name: _plain(value) for name, value in values.items()})
 
+    @classmethod
+    def prepare(cls, config: Any, source: Source, data: Any) -> Masking | None:
+        """Find out, once before training, what the method has to know about all cells; `data` are not changed.
+
+        Returns
+        -------
+        What is hidden in training, ``None`` for methods that compare two views.
+        """
+        return None
+
     def plain_config(self) -> dict[str, Any]:
         """The configuration as plain values; ``configure(**plain)`` gives it back."""
         return plain(self.config)
@@ -144,12 +158,16 @@ class TrainedConfig(Config):
     """Widths of the hidden layers of the encoder."""
     dropout: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
     """Share of the embedding dropped in training."""
+    hidden_dropout: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
+    """Share of each hidden layer of the encoder dropped in training."""
+    activation: str = field(default="relu", metadata={"choices": tuple(ACTIVATIONS)})
+    """Activation of the hidden layers of the encoder: ``"relu"`` or ``"selu"``."""
     fusion: str = field(default="concat", metadata={"choices": FUSIONS})
     """How several modalities become one embedding: ``"concat"`` (side by side), ``"mean"``, ``"add"``, or ``"clip"``: side
     by side, and a second loss makes the modalities of a cell find each other."""
     batch_norm: str = field(default=BATCH_NORMS[0], metadata={"choices": BATCH_NORMS})
     """``"shared"``: the norms of the encoder standardise all cells alike; ``"domain"``: the cells of each batch by the
-    statistics of their batch, which removes shifts and scales of a batch. Needs a batch key."""
+    statistics of their batch, which removes shifts and scales of a batch. Needs a batch key. ``"none"``: no norms."""
     views: Any = field(default_factory=lambda: resolve("clear"))
     """Pipeline of views: a name or a list. With several batches, ``mixing`` takes the place of the default."""
     keep_projector: bool = False
@@ -165,6 +183,9 @@ class TrainedConfig(Config):
     """Pull of the weights towards zero, as Adam adds it to the gradient."""
     patience: int | None = field(default=None, metadata={"at_least": 1})
     """Stop after this many epochs without improvement of the loss; ``None`` never stops early."""
+    total: float | None = field(default=None, metadata={"above": 0})
+    """Sum to which the network scales each cell over the genes of the model, between two logarithms; ``None``: values are
+    taken as they are. For published weights that were trained on such values."""
 
 
 class SelfSupervised(Method):
@@ -192,13 +213,22 @@ class SelfSupervised(Method):
             width=c.width,
             dropout=c.dropout,
             fusion=c.fusion,
+            total=c.total,
+            activation=c.activation,
+            hidden_dropout=c.hidden_dropout,
+            norm=c.batch_norm != NONE,
             n_domains=len(self.batches) if self.tells_batches_apart else 0,
+            **self.encoder_options(),
         )
         self.build_heads(self.encoder.width)
         if c.keep_projector and not hasattr(self, "project"):
             msg = f"keep_projector=True asks for a projection head, and {self.spec.name!r} has none."
             raise InputError(msg, code="no_projector", parameter="keep_projector", fix="Leave keep_projector out.")
         self.embeds_one = not c.keep_projector  # the head takes all modalities together
+
+    def encoder_options(self) -> dict[str, Any]:
+        """What the method asks of the encoder beyond the configuration that all share."""
+        return {}
 
     @property
     def tells_batches_apart(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,11 +130,14 @@ def fit(data: Any, request: Request) -> Model:
     started = time.perf_counter()
     for view in getattr(config, "views", ()):
         view.prepare(source, data)
+    masking = kind.prepare(config, source, data)
     with seeded(_random.derive(request.seed, "init"), device):
         module = kind(config, source.sizes, source.batch_names)
+    module.start(source)
     started_from = "" if request.init is None else _warm(module, source, request.init, notes)
     identity = data_id(data, layer=request.layer, columns=(request.batch_key,), modalities=list(source.sizes))
     run = _run(module, source, request, compared=compared, identity=identity + started_from)
+    run = replace(run, masking=masking)
     if run.sampler.note:
         notes.append(run.sampler.note)
         warn(run.sampler.note)

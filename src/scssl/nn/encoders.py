@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from scssl.nn.inputs import INDICATOR, ZERO, Input
 from scssl.nn.norm import BatchNorm1d, DomainBatchNorm1d
 
 if TYPE_CHECKING:
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     from scssl.data.source import Batch
 
 CONCAT, MEAN, ADD, CLIP = FUSIONS = ("concat", "mean", "add", "clip")
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "selu": nn.SELU}
 
 
 class MLP(nn.Sequential):
-    """Linear layers with batch norm: ReLU between them, none after the last, dropout at the end.
+    """Linear layers with batch norm: an activation between them, none after the last, dropout at the end.
 
-    The encoder of scSSL-Bench :cite:p:`ovcharenko2025scssl` is ``MLP((genes, 128, 64))``.
+    The encoder of scSSL-Bench :cite:p:`ovcharenko2025scssl` is ``MLP((genes, 128, 64))``, that of
+    :cite:t:`richter2025delineating` is ``MLP((genes, 512, 512, 256, 256, 64), norm=False, activation="selu",
+    hidden_dropout=0.1)``.
 
     Parameters
     ----------
@@ -30,18 +34,37 @@ class MLP(nn.Sequential):
         Widths, from the features to the embedding.
     dropout
         Share of the output that is dropped in training.
+    activation
+        Name of the activation of the hidden layers, of `ACTIVATIONS`.
+    hidden_dropout
+        Share of each hidden layer that is dropped in training.
+    norm
+        Whether every layer is batch-normalised.
     n_domains
         Number of experimental batches that the norms tell apart; 0: all cells share their statistics. All norms do, not
         the first alone: else the later ones would standardise by a mix of batches in eval mode that they did not have
         in training, where a mini-batch may hold one batch only.
     """
 
-    def __init__(self, sizes: Sequence[int], *, dropout: float = 0.0, n_domains: int = 0) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        dropout: float = 0.0,
+        activation: str = "relu",
+        hidden_dropout: float = 0.0,
+        norm: bool = True,
+        n_domains: int = 0,
+    ) -> None:
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(pairwise(sizes)):
-            last = i == len(sizes) - 2
-            norm = DomainBatchNorm1d(after, n_domains) if n_domains else BatchNorm1d(after)
-            layers += [nn.Linear(before, after), norm, nn.Dropout(dropout) if last else nn.ReLU()]
+            layers.append(nn.Linear(before, after))
+            if norm:
+                layers.append(DomainBatchNorm1d(after, n_domains) if n_domains else BatchNorm1d(after))
+            if i == len(sizes) - 2:
+                layers.append(nn.Dropout(dropout))
+            else:
+                layers += [ACTIVATIONS[activation](), *([nn.Dropout(hidden_dropout)] if hidden_dropout else [])]
         super().__init__(*layers)
 
     def forward(self, x: Tensor, domain: Tensor | None = None) -> Tensor:
@@ -69,8 +92,12 @@ class Encoder(nn.Module):
         modalities that a cell has) or ``add`` (as many times that mean as there are modalities: the sum, for complete
         cells, and of the same size for the others). ``clip`` is ``concat``; the loss that belongs to it is
         :class:`~scssl.nn.alignment.Alignment`.
-    n_domains
-        Number of experimental batches whose statistics the norms keep apart; 0: none.
+    hidden_as
+        What the network sees in place of a hidden value, see :class:`~scssl.nn.inputs.Input`.
+    total
+        Sum to which each cell is scaled before the network; ``None``: values are taken as they are.
+    **layers
+        `activation`, `hidden_dropout`, `norm` and `n_domains` of :class:`MLP`.
     """
 
     def __init__(
@@ -81,13 +108,15 @@ class Encoder(nn.Module):
         width: int,
         dropout: float = 0.0,
         fusion: str = "concat",
-        n_domains: int = 0,
+        hidden_as: str = ZERO,
+        total: float | None = None,
+        **layers: Any,
     ) -> None:
         super().__init__()
         self.names, self.fusion = tuple(sizes), fusion
-        self.parts = nn.ModuleList(
-            MLP((n, *hidden, width), dropout=dropout, n_domains=n_domains) for n in sizes.values()
-        )
+        self.inputs = nn.ModuleList(Input(n, hidden_as=hidden_as, total=total) for n in sizes.values())
+        widths = [(n * (2 if hidden_as == INDICATOR else 1), *hidden, width) for n in sizes.values()]
+        self.parts = nn.ModuleList(MLP(w, dropout=dropout, **layers) for w in widths)
         self.width = width * len(sizes) if fusion in (CONCAT, CLIP) else width
         self._made: list[tuple[Batch, dict[str, Tensor]]] | None = None
 
@@ -109,8 +138,8 @@ class Encoder(nn.Module):
 
         These cells do not reach the network of the modality: they have no part in its statistics.
         """
-        parts, present = zip(self.names, self.parts, strict=True), batch.present or {}
-        return {name: _code(part, batch, name, present.get(name)) for name, part in parts if name in batch.x}
+        parts = zip(self.names, self.inputs, self.parts, strict=True)
+        return {name: _code(entry, part, batch, name) for name, entry, part in parts if name in batch.x}
 
     @contextmanager
     def recorded(self) -> Iterator[list[tuple[Batch, dict[str, Tensor]]]]:
@@ -129,9 +158,10 @@ class Encoder(nn.Module):
         return len(self.names) - lacks.sum(0).unsqueeze(1)
 
 
-def _code(part: nn.Module, batch: Batch, name: str, there: Tensor | None) -> Tensor:
-    if there is None:
-        return part(batch.x[name], batch.batch)
-    cells = torch.nonzero(there).squeeze(1)
-    code = part(batch.x[name][cells], None if batch.batch is None else batch.batch[cells])
+def _code(entry: nn.Module, part: nn.Module, batch: Batch, name: str) -> Tensor:
+    x = entry(batch.x[name], None if batch.visible is None else batch.visible[name])
+    if batch.present is None or name not in batch.present:
+        return part(x, batch.batch)
+    cells = torch.nonzero(batch.present[name]).squeeze(1)
+    code = part(x[cells], None if batch.batch is None else batch.batch[cells])
     return code.new_zeros(len(batch), code.shape[1]).index_copy(0, cells, code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SHARED, DOMAIN = BATCH_NORMS = ("shared", "domain")
+SHARED, DOMAIN, NONE = BATCH_NORMS = ("shared", "domain", "none")
 
 
 class BatchNorm1d(nn.BatchNorm1d):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scssl.data.source import Batch, Source
     from scssl.train.sampler import Sampler
     from scssl.views._base import View
+    from scssl.views.masks import Masking
 
 PROBE_CELLS = 512  # cells on which rank and spread of the embedding are watched
 PROBE_PAIRS = 128  # cells of which two views are compared
@@ -63,6 +64,8 @@ class Run:
     """Cells that are not trained on: their loss says when to stop and which weights are kept."""
     within_groups: bool = False
     """Whether cells of different batches are left out of each other's comparison."""
+    masking: Masking | None = None
+    """What is hidden from a method that predicts; the second of its two views are the cells as they are."""
     patience: int | None = None
     precision: str = "auto"
     checkpoint_dir: Path | None = None
@@ -189,16 +192,18 @@ def _made_ahead(source: Source, shares: list[np.ndarray], run: Run, epoch: int) 
 
 
 def _two_views(source: Source, run: Run, epoch: int, step: int, index: np.ndarray) -> tuple[Batch, Batch]:
-    """Two independent views of the same cells; the cells themselves, if no view is asked for."""
+    """Two independent views of the same cells; with a mask, what is left of one view, and the cells themselves."""
     batch = source.take(index, run.device)
     if run.within_groups:
         batch = replace(batch, group=batch.batch)
-    if not run.views:
-        return batch, batch
-    first, second = (
-        augment(batch, run.views, source, index, seed=run.seed, counters=(epoch, step, which)) for which in (0, 1)
-    )
-    return first, second
+
+    def view(which: int) -> Batch:
+        counters = (epoch, step, which)
+        return augment(batch, run.views, source, index, seed=run.seed, counters=counters) if run.views else batch
+
+    if run.masking is not None:
+        return run.masking(view(0), seed=run.seed, counters=(epoch, step)), batch
+    return view(0), view(1)
 
 
 @torch.no_grad()

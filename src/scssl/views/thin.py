@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 import torch
 
-from scssl import _keys
 from scssl._errors import InputError
 from scssl._registry import VIEWS
-from scssl.data.matrix import csr
+from scssl.data.counts import factors
 from scssl.data.recipe import kind_of
-from scssl.data.source import parts_of, spread
+from scssl.data.source import parts_of
 from scssl.views._base import SHARE, Context, View
 
 if TYPE_CHECKING:
@@ -55,14 +51,16 @@ class Thin(View):
             raise InputError(msg, code="no_counts", parameter="views", fix="Choose other views, e.g. 'mask:0.5'.")
         for name, part in parts.items():
             counted = kind_of(name) != "atac"
-            source.known[_key(name)] = _factors(source, name, part) if counted else None
+            source.known[_key(name)] = (
+                factors(source, name, part, who="view 'thin'", parameter="views") if counted else None
+            )
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Values of the thinned counts."""
-        factors = self.recall(context, _key(context.modality))
-        if factors is None or self.fraction == 0:
+        known = self.recall(context, _key(context.modality))
+        if known is None or self.fraction == 0:
             return x
-        factor = torch.from_numpy(factors[context.index]).to(x.device)[:, None]
+        factor = torch.from_numpy(known[context.index]).to(x.device)[:, None]
         counts = x.clamp(min=0).expm1_().mul_(factor).round_()
         present = counts > 0
         kept = _binomial(counts[present], 1 - self.fraction, generator)
@@ -80,29 +78,3 @@ def _binomial(counts: Tensor, share: float, generator: torch.Generator) -> Tenso
 
 def _key(modality: str) -> str:
     return f"thin/{modality}"
-
-
-def _factors(source: Source, name: str, part: Any) -> np.ndarray:
-    """For each cell the number of counts in a unit of ``expm1`` of its values, float32."""
-    where = "" if name == _keys.DEFAULT_MODALITY else f"Modality {name!r}: "
-    if _keys.COUNTS_LAYER not in part.layers:
-        msg = f"{where}layers['counts'] does not exist, and view 'thin' thins counts."
-        fix = "Start from counts with ssl.pp.recipe(adata), which keeps them, or put them there."
-        raise InputError(msg, code="no_counts", parameter="views", fix=fix)
-    genes = pd.Index(part.var_names.astype(str)).get_indexer(source.features[name])
-    counts, values = csr(part, layer=_keys.COUNTS_LAYER, genes=genes), source.matrices[name]
-    counts = spread(counts, source.present[name]) if name in source.present else counts
-    units = sp.csr_matrix((np.expm1(values.data, dtype=np.float64), values.indices, values.indptr), shape=values.shape)
-    there, wanted = (np.asarray(m.sum(axis=1, dtype=np.float64)).ravel() for m in (units, counts))
-    factors = np.divide(wanted, there, out=np.zeros_like(wanted), where=there > 0).astype(np.float32)
-    found = sp.csr_matrix(sp.diags(factors.astype(np.float64)) @ units)
-    found.data = np.round(found.data)
-    lost = np.flatnonzero(np.asarray(abs(found - counts).max(axis=1).toarray()).ravel() > 0)
-    if len(lost):
-        msg = (
-            f"{where}layers['counts'] and the values do not fit: in {len(lost)} of {len(wanted)} cells (first "
-            f"{str(source.obs_names[lost[0]])!r}) the values are not the logarithm of 1 + whole counts on one scale."
-        )
-        fix = "Make the values from the counts: ssl.pp.recipe(adata, layer='counts')."
-        raise InputError(msg, code="counts_do_not_fit", parameter="views", fix=fix)
-    return factors

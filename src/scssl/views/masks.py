@@ -1,0 +1,223 @@
+"""Masks: what of a cell the network sees, and what it has to predict. Two boolean matrices, drawn anew for every mini-batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scssl import _random
+from scssl._errors import InputError
+from scssl.data.gene_sets import GeneSets, stored
+from scssl.data.source import parts_of
+from scssl.views._base import coins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scssl.data.source import Batch, Source
+
+RANDOM, PROGRAMME, GP_TO_GP, GP_TO_TF = MASKS = ("random", "gene_programme", "gp_to_gp", "gp_to_tf")
+UNIONS = 2048  # unions of sets that cells draw from
+SMALLEST = 3  # genes that a set must have among those of the model
+
+
+class Mask(ABC):
+    """What is visible and what is predicted, for a mini-batch of cells."""
+
+    @abstractmethod
+    def __call__(self, shape: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`(visible, target)`: boolean tensors of `shape`, cells x genes, on the device of the generator."""
+
+
+@dataclass(frozen=True)
+class RandomMask(Mask):
+    """Every value is hidden and predicted with probability `rate`, the rest is visible."""
+
+    rate: float
+
+    def __call__(self, shape: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A coin for every gene of every cell."""
+        target = coins(shape, self.rate, generator)
+        return ~target, target
+
+
+@dataclass(frozen=True)
+class ListedMask(Mask):
+    """Every cell draws one of the listed masks.
+
+    Parameters
+    ----------
+    visible, target
+        Boolean, one mask a row: masks x genes.
+    """
+
+    visible: Tensor
+    target: Tensor
+    _on: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __call__(self, shape: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A row for every cell."""
+        device = generator.device
+        if device not in self._on:
+            self._on[device] = (self.visible.to(device), self.target.to(device))
+        visible, target = self._on[device]
+        row = torch.randint(len(visible), (shape[0],), generator=generator, device=device)
+        return visible[row], target[row]
+
+
+@dataclass(frozen=True)
+class Masking:
+    """The masks of all modalities; none for a method that sees and predicts everything.
+
+    Parameters
+    ----------
+    masks
+        Mask of each modality.
+    """
+
+    masks: Mapping[str, Mask] = field(default_factory=dict)
+
+    def __call__(self, batch: Batch, *, seed: int, counters: tuple[int, ...]) -> Batch:
+        """The batch with what is visible and what is to be predicted.
+
+        The stream of random numbers depends on the seed, the name of the modality and the counters (epoch, step) alone.
+        """
+        visible, target = {}, {}
+        for name, mask in self.masks.items():
+            x = batch.x[name]
+            generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"mask/{name}", *counters))
+            visible[name], target[name] = mask(x.shape, generator)
+        return replace(batch, visible=visible or None, target=target or None)
+
+
+def check_rate(kind: str, rate: float | None) -> None:
+    """Refuse a mask that hides a share of the genes and does not say which share.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    if kind in (RANDOM, PROGRAMME) and rate is None:
+        msg = f"mask={kind!r} hides a share of the genes, and rate=None does not say how many: nothing would be hidden."
+        raise InputError(msg, code="needs_rate", parameter="rate", fix="Pass e.g. rate=0.5.")
+
+
+def masking(kind: str, rate: float | None, source: Source, data: Any, *, key: str) -> Masking:
+    """The masks of a kind for all modalities of some cells.
+
+    Parameters
+    ----------
+    kind
+        ``"random"``, ``"gene_programme"``, ``"gp_to_gp"`` or ``"gp_to_tf"``.
+    rate
+        Share of the genes to hide, for the first two.
+    source
+        The cells that are trained on.
+    data
+        The object that they come from, with gene sets in ``varm``.
+    key
+        Name of the gene sets, see :func:`scssl.pp.gene_sets`.
+
+    Raises
+    ------
+    InputError
+        If a rate is missing, or there are no gene sets, or none of them can be used.
+    """
+    check_rate(kind, rate)
+    if kind == RANDOM:
+        return Masking(dict.fromkeys(source.sizes, RandomMask(float(rate or 0))))
+    masks = {}
+    for name, part in parts_of(data, list(source.sizes)).items():
+        sets = stored(part, source.features[name], key=key, modality=name)
+        masks[name] = (
+            programmes(sets, float(rate or 0)) if kind == PROGRAMME else isolated(sets, to_tf=kind == GP_TO_TF)
+        )
+    return Masking(masks)
+
+
+def programmes(sets: GeneSets, rate: float, *, n: int = UNIONS) -> ListedMask:
+    """Whole gene sets are hidden, in a random order, as long as their union is at most `rate` of the genes.
+
+    Parameters
+    ----------
+    sets
+        Gene sets over the genes of the model.
+    rate
+        Share of the genes.
+    n
+        Number of unions that cells draw from.
+
+    Raises
+    ------
+    InputError
+        If the sets have too few genes for the rate, or every set has too many.
+    """
+    members = _large_enough(sets).members
+    n_genes = members.shape[1]
+    room, sizes, covered = int(rate * n_genes + 1e-9), members.sum(axis=1), int(members.any(axis=0).sum())
+    if room >= covered:
+        msg = f"rate={rate:g} is to hide {room} of {n_genes} genes, and all gene sets together have {covered} of them: "
+        msg += "every cell would be masked alike."
+        fix = f"Pass a rate below {covered / n_genes:.2f}, e.g. rate={covered / n_genes / 2:.2f}, or more gene sets."
+        raise InputError(msg, code="rate_too_high", parameter="rate", fix=fix)
+    if room < sizes.min():
+        msg = (
+            f"rate={rate:g} is to hide at most {room} of {n_genes} genes, and the smallest gene set has {sizes.min()}."
+        )
+        fix = f"Pass a rate of at least {sizes.min() / n_genes:.3f}."
+        raise InputError(msg, code="rate_too_low", parameter="rate", fix=fix)
+    draw = _random.generator(0, "unions of gene sets")
+    genes_of = [np.flatnonzero(row) for row in members]
+    target = np.zeros((n, n_genes), dtype=bool)
+    for union in target:
+        left = room
+        for i in draw.permutation(len(genes_of)):
+            new = int((~union[genes_of[i]]).sum())
+            if new <= left:
+                union[genes_of[i]] = True
+                left -= new
+            if not left:
+                break
+    hidden = torch.from_numpy(target)
+    return ListedMask(~hidden, hidden)
+
+
+def isolated(sets: GeneSets, *, to_tf: bool) -> ListedMask:
+    """One gene set is all that is visible; it is predicted itself, or the transcription factor that it is named after.
+
+    Raises
+    ------
+    InputError
+        If no set has enough genes, or none is named after a measured gene.
+    """
+    if not to_tf:
+        members = torch.from_numpy(_large_enough(sets).members)
+        return ListedMask(members, members)
+    if (sets.regulators < 0).all():
+        msg = (
+            f"mask='gp_to_tf' predicts the gene that a set is named after; none of the {len(sets.names)} sets is named "
+        )
+        msg += f"after one of the {sets.members.shape[1]} genes that are used, e.g. {sets.names[0]!r} is not."
+        fix = "Name sets after their transcription factor ('STAT1' or 'STAT1_targets'), and keep it among the genes."
+        raise InputError(msg, code="no_regulators", parameter="mask", fix=fix)
+    kept = _large_enough(sets.without_regulators())
+    target = np.zeros_like(kept.members)
+    target[np.arange(len(target)), kept.regulators] = True
+    return ListedMask(torch.from_numpy(kept.members), torch.from_numpy(target))
+
+
+def _large_enough(sets: GeneSets) -> GeneSets:
+    sizes = sets.members.sum(axis=1)
+    kept = np.flatnonzero(sizes >= SMALLEST)
+    if not len(kept):
+        msg = f"None of the {len(sizes)} gene sets has {SMALLEST} of the {sets.members.shape[1]} genes that are used; the "
+        msg += f"largest has {int(sizes.max(initial=0))}."
+        fix = "Use more genes (mask_by=None, or more in ssl.pp.recipe), or larger sets."
+        raise InputError(msg, code="no_gene_sets_left", parameter="gene_sets", fix=fix)
+    return sets.chosen(kept)
