@@ -167,8 +167,8 @@ def stored(part: Any, genes: np.ndarray, *, key: str, modality: str) -> GeneSets
     KeyNotFoundError
         If there are none.
     """
-    shelf = _keys.peek(part).get(_keys.GENE_SETS, {})
-    if key not in part.varm or key not in shelf:
+    shelf = {name: about for name, about in _keys.peek(part).get(_keys.GENE_SETS, {}).items() if name in part.varm}
+    if key not in shelf:
         where = "" if modality == _keys.DEFAULT_MODALITY else f"Modality {modality!r}: "
         msg = f"{where}there are no gene sets in varm[{key!r}]. Known: {listed(list(shelf))}."
         fix = nearest(key, list(shelf)) or "Put them there: ssl.pp.gene_sets(adata, 'sets.gmt')."
