@@ -51,7 +51,7 @@ class NNCLR(SelfSupervised):
     class Config(TrainedConfig):
         """Configuration of NNCLR."""
 
-        temperature: float = field(default=0.5, metadata={"above": 0})
+        temperature: float = field(default=0.2, metadata={"above": 0})
         """Divides the cosines; lower pushes near cells apart harder."""
         bank: int = field(default=2048, metadata={"at_least": 1})
         """Number of projections among which neighbours are sought."""
