@@ -35,6 +35,12 @@ class BarlowTwins(SelfSupervised):
     With a batch key, :math:`C` is the correlation within one batch (``within_batch="sample"``), or that within the batches
     of a mixed mini-batch (``"mask"``): every projection minus the mean of its batch, pooled over all batches. Otherwise
     a shift between batches is agreement that costs nothing.
+
+    Notes
+    -----
+    Tried for the default, one change at a time (``benchmarks/grid.py``, two real sets): redundancy 0.001, 0.005, 0.02 and 0.1,
+    projection heads 64-256 and 256-64, mini-batches of 128, step size 3e-3. A weight of 0.1 mixes better and types worse
+    (accuracy 0.90 against 0.95); the rest is within 0.02 and stays as published.
     """
 
     @dataclass(frozen=True)

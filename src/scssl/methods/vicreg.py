@@ -38,6 +38,12 @@ class VICReg(SelfSupervised):
     With a batch key the statistics are those of one batch (``within_batch="sample"``), or those within the batches of a
     mixed mini-batch (``"mask"``): every projection minus the mean of its batch, pooled over all batches. Otherwise a shift
     between batches is spread that costs nothing.
+
+    Notes
+    -----
+    Tried for the default, one change at a time (``benchmarks/grid.py``, two real sets): weights 1/1/1, 5/5/1, 10/10/1 and
+    25/25/1, projection heads 256-256 and 64-64, mini-batches of 128, step size 3e-3. All are within 0.02 of each other: the
+    published ones stay.
     """
 
     @dataclass(frozen=True)
