@@ -264,7 +264,7 @@ def test_the_loss_is_cross_entropy(cells, pretrained):
     source.label = np.arange(20) % 3
     batch = source.take(np.arange(20))
     terms = supervised.objective((batch, batch))
-    logits = module.classifier(module.represent(batch)).detach().double().numpy()
+    logits = module.classifier(module.embed(batch)).detach().double().numpy()
     logp = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     w = weights.numpy()[source.label]
     assert float(terms["loss"].detach()) == pytest.approx(
@@ -283,6 +283,17 @@ def test_every_method_learns_labels(cells):
         tuned = ssl.tl.finetune(cells[:300].copy(), model, label_key="cell_type", max_epochs=2)
         np.testing.assert_array_equal(tuned.embed(cells), before)
         assert len(tuned.classify(cells)[0]) == cells.n_obs
+
+
+@pytest.mark.parametrize("which", ["head", "last", "all"])
+def test_a_kept_projection_is_what_is_classified(cells, which):
+    model = ssl.tl.fit(cells[:300].copy(), "simclr", max_epochs=1, projector=(32, 16), keep_projector=True)
+    before = {name: value.clone() for name, value in model.module.project.state_dict().items()}
+    tuned = ssl.tl.finetune(cells[:300].copy(), model, label_key="cell_type", train=which, max_epochs=2)
+    assert tuned.module.classifier[1].in_features == tuned.n_dims == 16
+    moved = {n for n, v in tuned.module.project.state_dict().items() if not torch.equal(v, before[n])}
+    assert bool(moved) == (which != "head")
+    assert len(tuned.classify(cells)[0]) == cells.n_obs
 
 
 def test_several_modalities():

@@ -96,14 +96,14 @@ class Supervised(nn.Module):
             layer.train(mode)
         return self
 
-    def represent(self, batch: Batch) -> Tensor:
+    def embed(self, batch: Batch) -> Tensor:
         """The embedding, by the method itself."""
-        return self.method.represent(batch)
+        return self.method.embed(batch)
 
     def objective(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
         """Cross-entropy, weighted by class, and the share of cells whose label is found."""
         cells, label = views[0], cast("Tensor", views[0].label)
-        logits = self.method.classifier(self.represent(cells))
+        logits = self.method.classifier(self.embed(cells))
         right = (logits.detach().argmax(dim=1) == label).float().mean()
         return {"loss": nn.functional.cross_entropy(logits, label, self.weights), "accuracy": right}
 
@@ -217,10 +217,11 @@ def _trained(module: Any, which: str) -> list[nn.Module]:
     """The layers that are trained: the classifier; with it the last linear layer of each network and what follows; all."""
     if which == HEAD:
         return [module.classifier]
+    kept = [module.project] if getattr(module.config, "keep_projector", False) else []
     if which == ALL:
-        return [module.encoder, module.classifier]
+        return [module.encoder, *kept, module.classifier]
     found = []
-    for part in module.encoder.parts:
+    for part in kept or module.encoder.parts:
         leaves = [layer for layer in part.modules() if not list(layer.children())]
         last = max(i for i, layer in enumerate(leaves) if isinstance(layer, nn.Linear))
         found += leaves[last:]
