@@ -1,0 +1,206 @@
+"""Published weights: tiny checkpoints in exactly their layout, and files that are not to be trusted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from torch import nn
+
+import scssl as ssl
+from scssl._errors import CheckpointError, InputError, KeyNotFoundError
+
+GENES, HIDDEN, WIDTH = 30, (12, 12, 8, 8), 5
+
+
+def stack(sizes):
+    layers = []
+    for before, after in itertools.pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.SELU(), nn.Dropout(0.1)]
+    return nn.Sequential(*layers[:-2])  # indices 0, 3, 6, 9, 12
+
+
+@pytest.fixture
+def nets():
+    with torch.random.fork_rng():
+        torch.manual_seed(3)  # noqa: TID251 - inside fork_rng
+        encoder = stack((GENES, *HIDDEN, WIDTH)).eval()
+        decoder = stack((WIDTH, *HIDDEN[::-1], GENES)).eval()
+    return encoder, decoder
+
+
+@pytest.fixture
+def home(tmp_path, nets):
+    """A folder as it is published: two Lightning checkpoints, a bare state dict, the genes."""
+    encoder, decoder = nets
+    whole = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
+    whole |= {f"decoder.{k}": v for k, v in decoder.state_dict().items()}
+    torch.save({"state_dict": whole, "epoch": 7, "global_step": 70, "loops": {}}, tmp_path / "RandomMask.ckpt")
+    wrapped = {f"inner_model.{name}": value for name, value in whole.items()}
+    torch.save({"state_dict": wrapped, "epoch": 7}, tmp_path / "GPMask.ckpt")
+    torch.save({f"backbone.{k}": v for k, v in encoder.state_dict().items()}, tmp_path / "BarlowTwins.ckpt")
+    genes = {"feature_id": [f"ENSG{i:011d}" for i in range(GENES)], "feature_name": [f"GENE{i}" for i in range(GENES)]}
+    pd.DataFrame(genes).to_csv(tmp_path / "var.csv")
+    return tmp_path
+
+
+@pytest.fixture
+def adata():
+    """Counts of all genes of the model but one, in another order, and of others."""
+    draw = np.random.default_rng(0)
+    counts = sp.csr_matrix(draw.poisson(1.5, (20, GENES + 9)).astype(np.float32))
+    adata = ad.AnnData(counts)
+    adata.var_names = [*(f"ENSG{i:011d}" for i in draw.permutation(GENES)[:-1]), *(f"extra{i}" for i in range(10))]
+    ssl.pp.recipe(adata, target_sum=500.0)
+    return adata
+
+
+def expected(net, adata):
+    """By hand: genes in order, absent ones zero, 10,000 counts a cell, logarithm, SELU network."""
+    names = [f"ENSG{i:011d}" for i in range(GENES)]
+    counts = adata.to_df(layer="counts").reindex(columns=names, fill_value=0).to_numpy(dtype=np.float64)
+    x = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
+    with torch.no_grad():
+        return net(torch.from_numpy(x).float())
+
+
+@pytest.mark.filterwarnings("ignore:29 of 30 genes")
+@pytest.mark.parametrize("name", ["RandomMask", "GPMask", "BarlowTwins"])
+def test_cells_are_embedded_as_by_the_published_network(home, nets, adata, name, tmp_path):
+    model = ssl.load_pretrained(home / f"{name}.ckpt")
+    assert model.method == ("barlow_twins" if name == "BarlowTwins" else "mae")
+    ours, theirs = model.embed(adata), expected(nets[0], adata)
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=1e-4)
+    shuffled = adata[:, np.random.default_rng(1).permutation(adata.n_vars)].copy()
+    np.testing.assert_allclose(model.embed(shuffled), ours, rtol=1e-5, atol=1e-5)
+    if name != "BarlowTwins":
+        with torch.no_grad():
+            made = model.module.decode(torch.from_numpy(ours))["rna"]
+            torch.testing.assert_close(made, nets[1](theirs).sigmoid(), rtol=1e-3, atol=1e-3)
+    model.save(tmp_path / "saved")
+    np.testing.assert_array_equal(ssl.load(tmp_path / "saved").embed(adata), ours)
+    assert json.loads(model.record["source"])["file"] == f"{name}.ckpt"
+
+
+def test_symbols_and_a_table_elsewhere(home):
+    (home / "var.csv").rename(home / "genes.csv")
+    with pytest.raises(InputError, match=r"no var\.parquet beside"):
+        ssl.load_pretrained(home / "GPMask.ckpt")
+    model = ssl.load_pretrained(home / "GPMask.ckpt", genes=home / "genes.csv", gene_names="feature_name")
+    assert model.features["rna"][:2].tolist() == ["GENE0", "GENE1"]
+
+
+def test_parquet_with_and_without_a_reader(home, monkeypatch):
+    table = pd.read_csv(home / "var.csv")
+    (home / "var.parquet").write_bytes(b"PAR1")
+
+    def absent(*_args):
+        raise ImportError
+
+    monkeypatch.setattr(pd, "read_parquet", absent)
+    with pytest.raises(InputError, match="pip install pyarrow"):
+        ssl.load_pretrained(home / "RandomMask.ckpt")
+    monkeypatch.setattr(pd, "read_parquet", lambda _file: table)
+    assert ssl.load_pretrained(home / "RandomMask.ckpt").features["rna"][0] == "ENSG00000000000"
+
+
+class Hostile:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)
+
+
+def test_a_pickle_that_would_run_code_is_refused(home, tmp_path):
+    trap = tmp_path / "was_run"
+    torch.save({"state_dict": {"encoder.0.weight": Hostile(trap)}}, home / "hostile.ckpt")
+    with pytest.raises(CheckpointError, match=r"more than tensors.*nothing was run"):
+        ssl.load_pretrained(home / "hostile.ckpt")
+    assert not trap.exists()
+
+
+def changed(home, change, name="RandomMask.ckpt"):
+    loaded = torch.load(home / name, weights_only=True)
+    change(loaded["state_dict"])
+    torch.save(loaded, home / "changed.ckpt")
+    return home / "changed.ckpt"
+
+
+def test_every_tensor_without_a_place_is_named(home):
+    def more(state):
+        state["classifier.weight"] = state["projector_bn"] = torch.zeros(3)
+
+    with pytest.raises(CheckpointError, match=r"'classifier\.weight', 'projector_bn'"):
+        ssl.load_pretrained(changed(home, more))
+    with pytest.raises(CheckpointError, match=r"without weight or bias: 'decoder\.3'"):
+        ssl.load_pretrained(changed(home, lambda state: state.pop("decoder.3.bias")))
+    with pytest.raises(CheckpointError, match=r"decoder layer 3 weight: absent|decoder layer 5 weight: absent"):
+        ssl.load_pretrained(
+            changed(home, lambda state: [state.pop(f"decoder.6.{what}") for what in ("weight", "bias")])
+        )
+
+    def wide(state):
+        state["decoder.12.weight"], state["decoder.12.bias"] = torch.zeros(2 * GENES, 12), torch.zeros(2 * GENES)
+
+    with pytest.raises(CheckpointError, match=r"decoder layer 5 weight: \(60, 12\), expected \(30, 12\).*layer 5 bias"):
+        ssl.load_pretrained(changed(home, wide))
+
+    def broken(state):
+        state["encoder.3.weight"][0, 0] = torch.nan
+
+    with pytest.raises(CheckpointError, match="not finite: 'encoder"):
+        ssl.load_pretrained(changed(home, broken))
+    with pytest.raises(CheckpointError, match="There is no encoder"):
+        ssl.load_pretrained(changed(home, lambda state: [state.pop(k) for k in list(state) if "encoder" in k]))
+
+
+def test_files_that_are_none(home):
+    whole = (home / "RandomMask.ckpt").read_bytes()
+    (home / "truncated.ckpt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"\d+ bytes\) cannot be read"):
+        ssl.load_pretrained(home / "truncated.ckpt")
+    (home / "page.ckpt").write_text("<html>404</html>")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        ssl.load_pretrained(home / "page.ckpt")
+    torch.save(torch.zeros(3), home / "tensor.ckpt")
+    with pytest.raises(CheckpointError, match="holds Tensor"):
+        ssl.load_pretrained(home / "tensor.ckpt")
+    torch.save({"encoder.0.weight": 3}, home / "number.ckpt")
+    with pytest.raises(CheckpointError, match=r"no tensors: 'encoder\.0\.weight'"):
+        ssl.load_pretrained(home / "number.ckpt")
+    with pytest.raises(CheckpointError, match="is not a file"):
+        ssl.load_pretrained(home / "absent.ckpt")
+    with pytest.raises(KeyNotFoundError, match="ssl_in_scg"):
+        ssl.load_pretrained(home / "RandomMask.ckpt", format="scgpt")
+
+
+def test_genes_that_are_not_those_of_the_weights(home):
+    table = pd.read_csv(home / "var.csv")
+    table.iloc[:-1].to_csv(home / "fewer.csv")
+    table.assign(feature_name="SAME").to_csv(home / "twice.csv")
+    cases = [
+        ({"genes": home / "fewer.csv"}, "take 30 genes, the table of genes has 29"),
+        ({"genes": home / "twice.csv", "gene_names": "feature_name"}, "more than once: 'SAME'"),
+        ({"gene_names": "symbol"}, "no column 'symbol'"),
+        ({"genes": home / "absent.csv"}, "is not a file"),
+    ]
+    for options, text in cases:
+        with pytest.raises(InputError, match=text):
+            ssl.load_pretrained(home / "RandomMask.ckpt", **options)
+
+
+def test_the_real_files():
+    folder = os.environ.get("SCSSL_SSL_IN_SCG")
+    if not folder:
+        pytest.skip("SCSSL_SSL_IN_SCG does not name the folder of the published weights")
+    for name in ("RandomMask", "GPMask", "BarlowTwins"):
+        model = ssl.load_pretrained(f"{folder}/{name}.ckpt")
+        assert (len(model.features["rna"]), model.n_dims) == (19_331, 64)
