@@ -74,7 +74,7 @@ def _fetched(home: Path, file: str, url: str, *, progress: bool | None) -> None:
     target, seen = home / file, _seen(home)
     if not target.exists():
         _download(url, target, progress=progress)
-    found = {"bytes": target.stat().st_size, "sha256": _files.sha256(target)}
+    found: dict[str, Any] = {"bytes": target.stat().st_size, "sha256": _files.sha256(target)}
     if file not in seen:
         _files.write_text(
             home / SEEN, json.dumps(seen | {file: {**found, "url": url, "seen": _results.now()}}, indent=1)
