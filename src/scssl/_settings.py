@@ -45,6 +45,8 @@ class Settings:
     """Processes for work that runs side by side."""
     accelerator: str = "auto"
     """Where models are trained if a call does not say: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"mps"``."""
+    in_memory_mb: float = 1000
+    """Matrices of files above this size (8 bytes a value that is not zero) stay on disk in training and embedding."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = [f.name for f in fields(self)]

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from scssl.data.columns import column
-from scssl.data.matrix import csr
+from scssl.data.matrix import by_blocks, csr
+from scssl.data.stream import streamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,10 @@ def data_id(
     for modality in parts if modalities is None or not hasattr(data, "mod") else modalities:
         part = parts[modality]
         digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
-        _add(digest, csr(part, layer=layer))
+        if streamed(part, layer):
+            _add_by_blocks(digest, part, layer)
+        else:
+            _add(digest, csr(part, layer=layer))
         for index in (part.obs_names, part.var_names):
             digest.update(_hash(index))
     for name in columns:
@@ -77,6 +81,20 @@ def graph_id(graph: sp.csr_matrix) -> str:
 def _add(digest: Any, matrix: sp.csr_matrix) -> None:
     for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
         digest.update(np.ascontiguousarray(array).data)
+
+
+def _add_by_blocks(digest: Any, part: Any, layer: str | None) -> None:
+    """What :func:`_add` does, of a matrix that is larger than memory: three passes over it, one for each array."""
+    end = np.zeros(1, dtype=np.int64)
+    digest.update(end.data)
+    for block in by_blocks(part, layer):
+        ends = end + block.indptr[1:]
+        digest.update(np.ascontiguousarray(ends).data)
+        end = ends[-1:]
+    for block in by_blocks(part, layer):
+        digest.update(block.indices.astype(np.int64).data)
+    for block in by_blocks(part, layer):
+        digest.update(np.ascontiguousarray(block.data).data)
 
 
 def _hash(values: Any) -> bytes:

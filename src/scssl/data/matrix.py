@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import anndata as ad
 
 BLOCK = 4096  # rows that are dense at a time
@@ -43,12 +45,29 @@ def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None
         blocks = [matrix]
     else:
         blocks = [rows(adata, i, min(i + BLOCK, adata.n_obs), layer) for i in range(0, max(adata.n_obs, 1), BLOCK)]
-    parts = [_columns(_sparse(block), genes) for block in blocks]
-    own = sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
-    own = sp.csr_matrix((own.data.astype(np.float32), own.indices, own.indptr), shape=own.shape, copy=True)
+    parts = [selected(_sparse(block), genes) for block in blocks]
+    return canonical(sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0])
+
+
+def canonical(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """A copy as float32: indices sorted and once each, no explicit zeros."""
+    own = sp.csr_matrix((matrix.data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape, copy=True)
     own.sum_duplicates()
     own.eliminate_zeros()
     return own
+
+
+def by_blocks(adata: ad.AnnData, layer: str | None = None) -> Iterator[sp.csr_matrix]:
+    """The same as :func:`csr` of all genes, some rows at a time."""
+    for start in range(0, adata.n_obs, BLOCK):
+        yield canonical(_sparse(rows(adata, start, min(start + BLOCK, adata.n_obs), layer)))
+
+
+def placed(matrix: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
+    """Columns in another order: ``positions[j]`` is the column that becomes the j-th, -1 where there is none."""
+    found = np.flatnonzero(positions >= 0)
+    own = matrix[:, positions[found]]
+    return sp.csr_matrix((own.data, found[own.indices], own.indptr), shape=(matrix.shape[0], len(positions)))
 
 
 def _sparse(block: Any) -> sp.csr_matrix:
@@ -56,6 +75,7 @@ def _sparse(block: Any) -> sp.csr_matrix:
     return sp.csr_matrix(block.astype(np.float32) if half else block)
 
 
-def _columns(block: sp.csr_matrix, genes: np.ndarray | None) -> sp.csr_matrix:
+def selected(block: sp.csr_matrix, genes: np.ndarray | None) -> sp.csr_matrix:
+    """Some columns; all if `genes` is ``None``."""
     everything = genes is None or (len(genes) == block.shape[1] and bool((genes == np.arange(len(genes))).all()))
     return block if everything else block[:, genes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from scssl._errors import InputError, KeyNotFoundError
 from scssl._registry import listed, nearest
 from scssl.data.align import Alignment, align
 from scssl.data.columns import codes, column, is_mudata
-from scssl.data.matrix import csr, genes_of
+from scssl.data.matrix import genes_of
+from scssl.data.stream import Stream, matrix_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Source:
     Parameters
     ----------
     matrices
-        For each modality the values as CSR, cells in the same order.
+        For each modality the values as CSR, cells in the same order; a :class:`~scssl.data.stream.Stream` of an only one.
     features
         For each modality the names of its columns.
     obs_names
@@ -88,7 +91,7 @@ class Source:
 
     def __init__(
         self,
-        matrices: Mapping[str, sp.csr_matrix],
+        matrices: Mapping[str, Any],
         features: Mapping[str, np.ndarray],
         obs_names: pd.Index,
         *,
@@ -115,14 +118,23 @@ class Source:
         batch_key: str | None = None,
         modalities: Sequence[str] | None = None,
         mask_by: str | None = _keys.HIGHLY_VARIABLE,
+        stream: bool = False,
     ) -> Source:
-        """Cells of an AnnData (one modality, called ``rna``) or MuData, with the genes that `mask_by` marks."""
+        """Cells of an AnnData (one modality, called ``rna``) or MuData, with the genes that `mask_by` marks.
+
+        `stream`: leave a matrix on disk if it is there and large, see :mod:`scssl.data.stream`.
+        """
         parts = parts_of(data, modalities)
         chosen = {name: _chosen(part, mask_by) for name, part in parts.items()}
         batch, names = (None, []) if batch_key is None else codes(column(data, batch_key, parameter="batch_key"))
         there = {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
         return cls(
-            {name: spread(csr(part, layer=layer, genes=chosen[name]), there[name]) for name, part in parts.items()},
+            {
+                name: spread(
+                    matrix_of(part, layer=layer, genes=chosen[name], stream=stream and len(parts) == 1), there[name]
+                )
+                for name, part in parts.items()
+            },
             {name: np.asarray(part.var_names[chosen[name]], dtype=str) for name, part in parts.items()},
             data.obs_names,
             batch=batch,
@@ -132,14 +144,17 @@ class Source:
 
     @classmethod
     def aligned(
-        cls, data: Any, features: Mapping[str, np.ndarray], *, layer: str | None = None
+        cls, data: Any, features: Mapping[str, np.ndarray], *, layer: str | None = None, stream: bool = False
     ) -> tuple[Source, dict[str, Alignment]]:
         """Cells of any object with exactly the given `features`: found by name, absent ones are zero."""
         parts = parts_of(data, _present(data, list(features)))
         found = {name: align(part.var_names, features[name]) for name, part in parts.items()}
         there = {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
         matrices = {
-            name: spread(_placed(csr(part, layer=layer), found[name].positions), there[name])
+            name: spread(
+                matrix_of(part, layer=layer, positions=found[name].positions, stream=stream and len(parts) == 1),
+                there[name],
+            )
             for name, part in parts.items()
         }
         return cls(matrices, {name: features[name] for name in parts}, data.obs_names, present=there), found
@@ -153,6 +168,24 @@ class Source:
     def sizes(self) -> dict[str, int]:
         """Number of features of each modality."""
         return {name: matrix.shape[1] for name, matrix in self.matrices.items()}
+
+    @property
+    def stream(self) -> Stream | None:
+        """The rows on disk, if they are left there."""
+        return next((matrix for matrix in self.matrices.values() if isinstance(matrix, Stream)), None)
+
+    def following(self, buffers: Sequence[Sequence[np.ndarray]]) -> AbstractContextManager[None]:
+        """Inside the block the cells of one buffer after the other are in memory; for rows on disk."""
+        if self.stream is None:
+            return nullcontext()
+        return self.stream.following([np.sort(np.concatenate(parts)) for parts in buffers])
+
+    def others(self, modality: str, index: np.ndarray, *, near: np.ndarray, device: torch.device | str) -> Tensor:
+        """Values of the cells that views mix those at `near` with: any at `index`; of rows on disk, of their buffer."""
+        if self.stream is not None:
+            cells = self.stream.near(near)
+            index = cells[index % len(cells)]
+        return self.rows(modality, index, device)
 
     def rows(self, modality: str, index: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
         """Values of some cells, dense: a new tensor of shape ``(len(index), features)``.
@@ -218,14 +251,7 @@ def _chosen(part: Any, mask_by: str | None) -> np.ndarray:
     return genes_of(part, None if absent else mask_by)
 
 
-def _placed(matrix: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
-    """Columns in the order of the model: ``positions[j]`` is the column of model gene j, -1 where there is none."""
-    found = np.flatnonzero(positions >= 0)
-    own = matrix[:, positions[found]]
-    return sp.csr_matrix((own.data, found[own.indices], own.indptr), shape=(matrix.shape[0], len(positions)))
-
-
-def spread(matrix: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
+def spread(matrix: Any, there: np.ndarray) -> Any:
     """The rows put where `there` is true, empty rows elsewhere."""
     if there.all():
         return matrix

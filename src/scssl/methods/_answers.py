@@ -106,7 +106,7 @@ def decoded(
         msg = f"method {model.method!r} does not reconstruct its input."
         fix = "Train one that does: ssl.tl.methods().query('decodes')."
         raise InputError(msg, code="cannot_decode", parameter="model", fix=fix)
-    source, _ = model.source(data, layer=layer, modality=modality)
+    source, _ = model.source(data, layer=layer, modality=modality, stream=hide is None)
     if hide is not None:
         source.matrices = {name: _without(source, name, hide) for name in source.matrices}
     device = model.device

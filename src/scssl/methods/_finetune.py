@@ -6,7 +6,7 @@ import copy
 import hashlib
 import os  # noqa: TC003 - the check of parameters reads it
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -131,6 +131,8 @@ def finetune(data: Any, model: Model, tuning: Tuning) -> Model:
     supervised = Supervised(module, _trained(module, tuning.train), _weights(codes[~held], len(classes), tuning))
     identity = data_id(data, layer=tuning.layer, columns=(tuning.label_key, tuning.group_key))
     run = _run(tuning, labelled, held, device, _run_id(model, tuning, identity))
+    if source.stream is not None:
+        run = replace(run, sampler=run.sampler.in_blocks(source.stream.block))
     started = time.perf_counter()
     history = train(supervised, source, run)
     module.requires_grad_()

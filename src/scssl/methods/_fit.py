@@ -32,6 +32,7 @@ from scssl.train.device import resolve as resolve_device
 from scssl.train.device import seeded
 from scssl.train.loop import Run
 from scssl.train.sampler import MASK, OFF, SAMPLE, WITHIN_BATCH, Sampler
+from scssl.views._base import View
 
 if TYPE_CHECKING:
     import os
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from scssl._validate import Problem
 
 
+_NO_MIXING = (
+    "The matrix stays on disk (settings.in_memory_mb), where neighbours in other batches are not at hand: views 'clear' are "
+    "used instead of 'mixing'."
+)
 MIXING = "mixing"  # pipeline of views where there are several batches, unless another one is asked for
 
 
@@ -124,9 +129,14 @@ def fit(data: Any, request: Request) -> Model:
         batch_key=request.batch_key,
         modalities=request.modalities,
         mask_by=request.mask_by,
+        stream=_may_stream(kind.spec, config, request),
     )
     if _may_mix(config, source, request, compared):
-        config = kind.configure(request.preset, **request.config, views=MIXING)
+        if source.stream is None:
+            config = kind.configure(request.preset, **request.config, views=MIXING)
+        else:
+            notes.append(_NO_MIXING)
+            warn(_NO_MIXING)
     started = time.perf_counter()
     for view in getattr(config, "views", ()):
         view.prepare(source, data)
@@ -174,6 +184,12 @@ def _may_mix(config: Any, source: Source, request: Request, compared: str) -> bo
     return not asked and compared != OFF and len(source.batch_names) > 1
 
 
+def _may_stream(spec: MethodSpec, config: Any, request: Request) -> bool:
+    """Whether cells may stay on disk: of methods that are trained by steps, in one process, whose views need not know all."""
+    views = getattr(config, "views", ())
+    return spec.trains and request.devices in ("auto", 1) and all(type(v).prepare is View.prepare for v in views)
+
+
 def _run(module: Any, source: Source, request: Request, *, compared: str, identity: str) -> Run:
     config = module.config
     batch_size = getattr(config, "batch_size", 256)
@@ -181,6 +197,8 @@ def _run(module: Any, source: Source, request: Request, *, compared: str, identi
         sampler = Sampler.by_batch(source.batch, source.batch_names, batch_size)
     else:
         sampler = Sampler.mixed(source.n_obs, batch_size)
+    if source.stream is not None:
+        sampler = sampler.in_blocks(source.stream.block)
     plain = module.plain_config()
     plain.pop("max_epochs", None)  # a longer run continues a shorter one
     about = [request.method, plain, request.seed, identity, compared, request.precision, _genes_hash(source)]
@@ -226,6 +244,7 @@ def _described(module: Any, source: Source, request: Request, *, identity: str, 
         "within_batch": compared,
         "modalities": list(source.sizes),
         "n_obs": source.n_obs,
+        "in_memory": source.stream is None,
         "n_vars": sum(source.sizes.values()),
         "var_hash": _genes_hash(source),
         "data_id": identity,

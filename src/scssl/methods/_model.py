@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from scssl._validate import objects as check_objects
 from scssl._validate.columns import present
 from scssl._validate.objects import NOTHING
 from scssl.data.columns import column, is_mudata
+from scssl.data.open import opened
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.train.device import resolve as resolve_device
@@ -29,7 +31,6 @@ from scssl.train.device import seeded
 from scssl.train.loop import embed
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping
 
     from scssl.data.align import Alignment
@@ -111,7 +112,7 @@ class Model:
         Parameters
         ----------
         data
-            AnnData or MuData with values on the scale of the training data.
+            AnnData or MuData with values on the scale of the training data, or the path of a file.
         layer
             Layer to read; by default the one the model was trained on.
         modality
@@ -135,6 +136,9 @@ class Model:
         self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
+        if isinstance(data, str | os.PathLike):
+            with opened(Path(data)) as file:
+                return self.embed_with_report(file, layer=layer, modality=modality, batch_size=batch_size)
         source, found = self.source(data, layer=layer, modality=modality)
         return embed(self.module, source, device=self.device, batch_size=batch_size or EMBED_BATCH), found
 
@@ -175,13 +179,13 @@ class Model:
         return resolve_device(settings.accelerator if self.accelerator == "auto" else self.accelerator)
 
     def source(
-        self, data: Any, *, layer: str | None = None, modality: str | None = None
+        self, data: Any, *, layer: str | None = None, modality: str | None = None, stream: bool = True
     ) -> tuple[Source, dict[str, Alignment]]:
         """Cells as the model reads them: checked, genes in its order, batches that it knows by name."""
         layer = layer or self.record["layer"] or None
         features = self._features(modality)
         enforce(self._problems(data, layer, list(features)))
-        source, found = Source.aligned(data, features, layer=layer)
+        source, found = Source.aligned(data, features, layer=layer, stream=stream)
         if self.module.tells_batches_apart:
             source.batch, source.batch_names = self._batches(data), list(self.module.batches)
         for alignment in found.values():

@@ -54,7 +54,9 @@ def fit(
     Parameters
     ----------
     data
-        AnnData, MuData, or the path of an h5ad or h5mu file (read by blocks; nothing is written to it).
+        AnnData, MuData, or the path of an h5ad, zarr or h5mu file (read by blocks; nothing is written to it). The matrix
+        of an h5ad or zarr file larger than ``settings.in_memory_mb`` stays on disk: cells are then shuffled within buffers
+        of blocks from all over the file.
     method
         Name of a method, see :func:`scssl.tl.methods`.
     layer

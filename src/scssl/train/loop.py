@@ -151,11 +151,13 @@ def _epoch(
 ) -> dict[str, Any]:
     started = time.perf_counter()
     sums: dict[str, float] = defaultdict(float)
-    shares = [engine.share(cells) for cells in run.sampler.epoch(run.seed, epoch)]
+    buffers = run.sampler.buffers(run.seed, epoch)
+    shares = [engine.share(cells) for parts in buffers for cells in parts]
     module.train()
     with (
         seeded(_random.derive(run.seed, "layers", epoch), run.device),
         precision(run.precision, run.device),
+        source.following(buffers),
         closing(_made_ahead(source, shares, run, epoch)) as steps,
     ):
         for step, views in enumerate(steps):

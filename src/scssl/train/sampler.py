@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from scssl import _random
 
 OFF, MASK, SAMPLE = WITHIN_BATCH = ("off", "mask", "sample")
 SMALLEST_BATCH = 32
+BUFFER = 16_384  # cells on disk that are shuffled among each other
+BLOCKS = 32  # and from how many places of the file they come at least
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,17 @@ class Sampler:
         Cells that may meet in a mini-batch, as arrays of positions.
     note
         What was pooled, for the report; empty if nothing was.
+    block, per_buffer
+        For cells on disk: blocks of so many cells, which stand close together there, and the number of blocks that are
+        shuffled among each other. 0: all cells are.
     """
 
     n_obs: int
     batch_size: int
     pools: tuple[np.ndarray, ...]
     note: str = ""
+    block: int = 0
+    per_buffer: int = 0
 
     @classmethod
     def mixed(cls, n_obs: int, batch_size: int) -> Sampler:
@@ -59,11 +66,40 @@ class Sampler:
                 large.append(pooled)
         return cls(len(codes), batch_size, tuple(large), note)
 
+    def in_blocks(self, block: int) -> Sampler:
+        """The same for cells on disk: shuffled within a buffer of blocks of so many cells."""
+        return replace(self, block=block, per_buffer=max(BUFFER // block, BLOCKS))
+
     def epoch(self, seed: int, epoch: int) -> list[np.ndarray]:
         """The mini-batches of an epoch, shuffled, as arrays of positions."""
+        return [part for parts in self.buffers(seed, epoch) for part in parts]
+
+    def buffers(self, seed: int, epoch: int) -> list[list[np.ndarray]]:
+        """The same, together those that have to be in memory at the same time."""
         rng = _random.generator(seed, "order", epoch)
+        return [self._shuffled(pools, rng) for pools in self._together(rng)]
+
+    def _together(self, rng: np.random.Generator) -> list[list[np.ndarray]]:
+        """Cells of each pool that are in memory at the same time: all, or those of blocks drawn from all over the file."""
+        if not self.block:
+            return [list(self.pools)]
+        blocks = [
+            (pool, cells)
+            for pool, members in enumerate(self.pools)
+            for cells in np.array_split(np.sort(members), -(-len(members) // self.block))
+        ]
+        order = rng.permutation(len(blocks))
+        buffers = []
+        for few in np.array_split(order, -(-len(order) // self.per_buffer)):
+            together: dict[int, list[np.ndarray]] = {}
+            for i in few:
+                together.setdefault(blocks[i][0], []).append(blocks[i][1])
+            buffers.append([np.concatenate(cells) for cells in together.values()])
+        return buffers
+
+    def _shuffled(self, pools: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
         parts: list[np.ndarray] = []
-        for pool in self.pools:
+        for pool in pools:
             n_parts = max(1, min(-(-len(pool) // self.batch_size), len(pool) // 2))  # no part of a single cell
             parts += np.array_split(rng.permutation(pool), n_parts)
         return [parts[i] for i in rng.permutation(len(parts))]

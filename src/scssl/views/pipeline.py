@@ -118,7 +118,7 @@ def augment(
     changed = {}
     for name, x in batch.x.items():
         generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"views/{name}", *counters))
-        values = partial(source.rows, name, device=x.device)
+        values = partial(source.others, name, near=index, device=x.device)
         context = Context(index, values, source.n_obs, modality=name, known=source.known)
         changed[name] = x.clone()
         for view in views:
