@@ -79,7 +79,9 @@ def test_the_example_of_the_readme_runs_and_has_ten_lines(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["index.md", "quickstart.md", "concepts/results.md", "concepts/masks.md"])
+@pytest.mark.parametrize(
+    "page", ["index.md", "quickstart.md", "concepts/results.md", "concepts/masks.md", "concepts/two_stages.md"]
+)
 def test_a_page_for_users_runs_from_top_to_bottom(page, tmp_path):
     run(cut("\n".join(blocks(DOCS / page))), tmp_path)
 
