@@ -42,7 +42,7 @@ def benchmark(sets: dict, cache: Path | None, options: argparse.Namespace, polic
     import scssl as ssl
 
     config = {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
-    trains = ssl.tl.methods()["trains"]
+    trains = ssl.tl.methods(full=True)["trains"]
     methods = {name: config if trains[name] else {} for name in options.methods}
     tables = [
         ssl.tl.benchmark(

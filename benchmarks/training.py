@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
-    trained = list(ssl.tl.methods().query("trains").index)
+    trained = list(ssl.tl.methods(full=True).query("trains").index)
     parser.add_argument("--methods", nargs="+", default=trained)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -25,6 +25,13 @@ def test_list(capsys):
     assert all(word in out for word in ("simclr", "batch_correction", "ilisi", "inner_swap", "pbmc68k"))
 
 
+def test_a_listing_fits_into_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    for kind in ("methods", "tasks", "metrics", "views", "datasets"):
+        assert main(["list", kind]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+
+
 def test_fit_embed_evaluate_benchmark_report(folder, capsys):
     keys = ["--batch-key", "batch", "--label-key", "cell_type"]
     assert main(["check", str(folder / "counts.h5ad"), "--method", "simclr", *keys]) == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,8 +203,17 @@ def _list(kind: str) -> None:
     import scssl as ssl
 
     table = ssl.datasets.table() if kind == "datasets" else getattr(ssl.tl, kind)()
-    columns = [c for c in ("title", "family", "task", "group", "n_obs", "summary") if c in table]
-    _say(table[columns].to_string())
+    columns = [c for c in ("family", "task", "group", "n_obs") if c in table]
+    words = [[str(name), *map(str, row)] for name, *row in table[columns].itertuples()]
+    widths = [max(map(len, column)) for column in zip(*words, strict=True)]
+    total = shutil.get_terminal_size().columns
+    for line, summary in zip(words, table["summary"], strict=True):
+        begin = "".join(f"{word:{width}s}  " for word, width in zip(line, widths, strict=True))
+        _say(
+            textwrap.fill(
+                summary, max(total, len(begin) + 30), initial_indent=begin, subsequent_indent=" " * len(begin)
+            )
+        )
 
 
 def _check(data: Path, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None) -> None:
@@ -211,7 +222,8 @@ def _check(data: Path, method: str | None, layer: str | None, batch_key: str | N
     found = ssl.pp.check(_read(data), method=method, layer=layer, batch_key=batch_key, label_key=label_key)
     for row in found.itertuples():
         _say(f"{row.severity:8s} {row.code} ({row.parameter}): {row.message} {row.fix}")
-    _say(f"{(found['severity'] == 'error').sum()} errors, {(found['severity'] == 'warning').sum()} warnings")
+    numbers = {word: int((found["severity"] == word).sum()) for word in ("error", "warning")}
+    _say(", ".join(f"{n} {word}{'' if n == 1 else 's'}" for word, n in numbers.items()))
 
 
 def _fit(

@@ -202,12 +202,13 @@ class Registry(Generic[S]):
                 self._added[name] = Entry(thing.spec, thing.__module__, thing.__qualname__, origin=thing.__module__)
 
     def table(self, pattern: str = "*") -> pd.DataFrame:
-        """All descriptions as a frame indexed by name."""
+        """All descriptions as a frame indexed by name; the summary last, where a narrow terminal still shows it."""
         import pandas as pd
 
         columns: list[str] = [f.name for f in fields(self.spec)]
         rows = [{**asdict(self._entry(n).spec), "origin": self._entry(n).origin} for n in self.names(pattern)]
-        return pd.DataFrame(rows, columns=[*columns, "origin"]).set_index("name")
+        columns.remove("summary")
+        return pd.DataFrame(rows, columns=[*columns, "origin", "summary"]).set_index("name")
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries()

@@ -115,7 +115,7 @@ def test_survives_a_file(query, reference, tmp_path):
         ({"k": 0}, ssl.InputError, "bad_k", "k=0"),
         ({"k": 2.5}, ssl.InputError, "bad_k", "k=2.5"),
         ({"use_rep": "X_f"}, ssl.KeyNotFoundError, "unknown_use_rep", "obsm of the query, which has 'X_e'"),
-        ({"use_rep": None}, ssl.KeyNotFoundError, "unknown_use_rep", "use_rep=None"),
+        ({"use_rep": None}, ssl.InputError, "needs_use_rep", "The query has 'X_e'"),
         ({"label_key": "celltype"}, ssl.KeyNotFoundError, "unknown_label_key", "Did you mean 'cell_type'?"),
         ({"key_added": "a/b"}, ssl.InputError, "key_with_slash", "contains '/'"),
         ({"key_added": ""}, ssl.InputError, "key_empty", "is empty"),

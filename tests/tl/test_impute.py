@@ -123,6 +123,20 @@ def test_bad_calls_are_refused_and_change_nothing(query, reference, trained, unc
     assert caught.value.code == code
 
 
+def test_a_reference_alone_needs_the_name_of_an_embedding(query, reference):
+    with pytest.raises(ssl.InputError, match="use_rep= is needed") as caught:
+        ssl.tl.impute(query, reference, modality="prot")
+    assert caught.value.code == "needs_use_rep"
+
+
+def test_what_is_no_model_is_refused(query):
+    with pytest.raises(ssl.InputError, match="MuData; a model or the folder of one") as caught:
+        ssl.tl.embed(query, query)
+    assert caught.value.code == "bad_type"
+    with pytest.raises(ssl.CheckpointError, match="there is no such folder"):
+        ssl.tl.embed(query, "vicreg")
+
+
 def test_holes_in_the_reference_are_said(query, reference, trained):
     reference.mod["prot"].X = reference.mod["prot"].X.toarray()
     reference.mod["prot"].X[2, 3] = np.nan

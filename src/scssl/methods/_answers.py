@@ -104,7 +104,7 @@ def decoded(
     """
     if not model.module.spec.decodes:
         msg = f"method {model.method!r} does not reconstruct its input."
-        fix = "Train one that does: ssl.tl.methods().query('decodes')."
+        fix = "Train one that does: ssl.tl.methods(full=True).query('decodes')."
         raise InputError(msg, code="cannot_decode", parameter="model", fix=fix)
     source, _ = model.source(data, layer=layer, modality=modality, stream=hide is None)
     if hide is not None:

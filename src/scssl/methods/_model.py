@@ -352,7 +352,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         msg = f"path={str(folder)!r} looks like a pickle: files that can run code are not read, by design."
         raise _damaged(msg, "Pass a folder written by Model.save.")
     if not file.exists():
-        msg = f"path={str(folder)!r} is not a saved model: it has no {MANIFEST}."
+        why = f"it has no {MANIFEST}" if folder.is_dir() else "there is no such folder"
+        msg = f"path={str(folder)!r} is not a saved model: {why}."
         raise _damaged(msg, "Pass a folder written by Model.save.")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from scssl._validate.names import key as check_key
 from scssl.data.columns import column
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._vote import WEIGHTS
-from scssl.tl._pair import alike, dense, embedded, slot, whole
+from scssl.tl._pair import alike, dense, embedded, model_of, slot, whole
 
 if TYPE_CHECKING:
     import os
@@ -135,12 +135,11 @@ def _write(query: Any, name: str, labels: np.ndarray, confidence: np.ndarray) ->
 def _by_head(query: Any, model: Any, reference: Any, label_key: Any, key_added: Any) -> None:
     """The labels of a model's own head; of one that is trained on the reference, if the model has none."""
     from scssl.methods._finetune import Tuning, finetune
-    from scssl.methods._model import Model, load
 
     if model is None:
         message = "classifier='head' asks a model for its labels, and there is none."
         raise InputError(message, code="needs_model", parameter="model", fix="Pass model=, from ssl.tl.finetune.")
-    model = model if isinstance(model, Model) else load(model)
+    model = model_of(model)
     name = model.method if key_added is None else key_added
     enforce(_targets(query, name))
     if not model.classes and reference is not None:

@@ -14,7 +14,8 @@ from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
 from scssl.methods._finetune import BALANCED, HEAD, Tuning
 from scssl.methods._finetune import finetune as tune
-from scssl.methods._model import Model, load
+from scssl.methods._model import Model
+from scssl.tl._pair import model_of
 from scssl.tl._train import write_model
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def finetune(
     if resume and checkpoint_dir is None:
         msg = "resume=True needs to know where the checkpoint is."
         raise InputError(msg, code="needs_checkpoint_dir", parameter="checkpoint_dir", fix="Pass checkpoint_dir=.")
-    model = model if isinstance(model, Model) else load(model)
+    model = model_of(model)
     tuning = Tuning(
         label_key=label_key,
         train=train,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from scssl._validate.names import key as check_key
 from scssl.data.columns import is_mudata
 from scssl.data.matrix import csr
 from scssl.tasks._regression import by_neighbors
-from scssl.tl._pair import alike, dense, embedded, slot, whole
+from scssl.tl._pair import alike, dense, embedded, model_of, slot, whole
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from anndata import AnnData
@@ -99,7 +99,7 @@ def impute(
         name = _keys.bare(str(use_rep))
         x, known = (dense(data.obsm[slot(data, str(use_rep))]) for data in (query, teacher))
     else:
-        model = _model(model_or_reference)
+        model = model_of(model_or_reference)
         name = model.method
         decoder = _decoded(model, query, modality, layer)
         if decoder is not None:
@@ -135,7 +135,7 @@ def reconstruct(
         AnnData or MuData: any cells, genes in any order.
     model
         What :func:`scssl.tl.fit` returned, or the folder of a saved model; its method must decode, see the column
-        ``decodes`` of :func:`scssl.tl.methods`.
+        ``decodes`` of ``tl.methods(full=True)``.
     layer
         Layer to read; by default the one the model was trained on.
     modality
@@ -171,7 +171,7 @@ def reconstruct(
     """
     from scssl.methods._answers import aligned, decoded
 
-    model = _model(model)
+    model = model_of(model)
     key = model.method if key_added is None else key_added
     enforce(check_key(key, parameter="key_added"))
     if modality is not None and modality not in model.features:
@@ -187,17 +187,6 @@ def reconstruct(
     for part, matrix in made.values():
         part.layers[_keys.reconstructed(key)] = matrix
     _settings.wrote(f".layers['{_keys.reconstructed(key)}']")
-
-
-def _model(model: Any) -> Model:
-    from scssl.methods._model import Model, load
-
-    if isinstance(model, Model):
-        return model
-    if not isinstance(model, str | os.PathLike):
-        msg = f"model is of type {type(model).__name__}; a model, the folder of one, or cells are needed."
-        raise InputError(msg, code="bad_type", parameter="model", fix="Pass what tl.fit returned.")
-    return load(model)
 
 
 def _pair_problems(query: Any, reference: Any, modality: str, use_rep: Any) -> Iterator[Problem]:

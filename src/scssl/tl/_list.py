@@ -10,26 +10,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def methods(pattern: str = "*") -> pd.DataFrame:
+_SHORT = ["family", "summary"]  # what fits into 80 characters, as pandas prints it
+
+
+def methods(pattern: str = "*", *, full: bool = False) -> pd.DataFrame:
     """All methods, ours and those of installed plug-ins.
 
     Parameters
     ----------
     pattern
         Wildcard pattern for names, e.g. ``"sim*"``.
+    full
+        Also what a method expects, how it compares cells of several batches (``within_batch``), whether it trains,
+        whether it can reconstruct values (``decodes``), its reference and where it comes from.
 
     Returns
     -------
     pandas.DataFrame
-        One row a method: title, family, reference, expected input, and when to choose it.
+        One row a method: its family, and when to choose it.
 
     Examples
     --------
     >>> import scssl as ssl
-    >>> "simclr" in ssl.tl.methods().index
-    True
+    >>> ssl.tl.methods("sim*")["family"].to_dict()
+    {'simclr': 'contrastive', 'simsiam': 'distillation'}
+    >>> ssl.tl.methods("[mp]*", full=True).query("decodes").index.to_list()
+    ['mae', 'pca']
     """
-    return METHODS.table(pattern)
+    table = METHODS.table(pattern)
+    return table if full else table[_SHORT]
 
 
 def tasks() -> pd.DataFrame:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import numbers
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scssl import _keys
+from scssl._errors import InputError
 from scssl._registry import listed, nearest
 from scssl._validate import WARNING, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scssl.methods._model import Model
 
 
 def slot(data: Any, name: str) -> str:
@@ -24,6 +28,18 @@ def dense(stored: Any) -> np.ndarray:
     """An entry of ``obsm`` as an array: it may be a frame or sparse."""
     stored = stored.toarray() if hasattr(stored, "toarray") else stored
     return np.asarray(stored)
+
+
+def model_of(model: Any) -> Model:
+    """The model, or the one that was saved in a folder."""
+    from scssl.methods._model import Model, load
+
+    if isinstance(model, Model):
+        return model
+    if not isinstance(model, str | os.PathLike):
+        msg = f"model is of type {type(model).__name__}; a model or the folder of one is needed."
+        raise InputError(msg, code="bad_type", parameter="model", fix="Pass what tl.fit returned.")
+    return load(model)
 
 
 def whole(k: Any, *, example: int) -> Iterator[Problem]:
@@ -41,6 +57,14 @@ def embedded(query: Any, reference: Any, use_rep: Any) -> Iterator[Problem]:
             yield Problem("bad_type", parameter, message, "Read the file first: anndata.read_h5ad(path).")
             return
         slots = [str(name) for name in data.obsm]
+        if use_rep is None:
+            message = (
+                f"use_rep= is needed: the embedding to look for neighbours in. The {parameter} has {listed(slots)}."
+            )
+            yield Problem(
+                "needs_use_rep", "use_rep", message, "Embed both with the same model: tl.embed(query, model)."
+            )
+            return
         if not isinstance(use_rep, str) or slot(data, use_rep) not in slots:
             message = f"use_rep={use_rep!r} is not in obsm of the {parameter}, which has {listed(slots)}."
             fix = nearest(use_rep, slots) or "Embed both with the same model: tl.embed(query, model)."

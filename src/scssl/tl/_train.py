@@ -15,7 +15,8 @@ from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
 from scssl.methods._fit import Request
 from scssl.methods._fit import fit as fit_model
-from scssl.methods._model import Model, load
+from scssl.methods._model import Model
+from scssl.tl._pair import model_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +151,7 @@ def fit(
         checkpoint_dir=checkpoint_dir,
         resume=bool(resume),
         progress=progress,
-        init=init if init is None or isinstance(init, Model) else load(init),
+        init=None if init is None else model_of(init),
     )
     if isinstance(data, str | os.PathLike):
         with opened(Path(data)) as file:
@@ -220,7 +221,7 @@ def embed(
         msg = "The first argument is a model, the second should be: ssl.tl.embed(adata, model)."
         raise InputError(msg, code="swapped_arguments", parameter="data")
     enforce(check_container(data))
-    model = model if isinstance(model, Model) else load(model)
+    model = model_of(model)
     default = model.method if modality is None else f"{model.method}_{modality}"
     key = default if key_added is None else key_added
     enforce(check_key(data, key))
