@@ -64,7 +64,8 @@ def run(code: str, folder: Path, *paths: Path) -> str:
 def cut(code: str) -> str:
     """The same calls with as few epochs as possible."""
     code = re.sub(r"max_epochs=\d+,?", "", code)
-    return re.sub(r"(tl\.(?:fit|finetune|ablate)\((?:[^()]|\([^()]*\))*?),?\s*\)", r"\1, max_epochs=2)", code)
+    trains = r"tl\.(?:fit|finetune|ablate)\((?![^()]*\"(?:pca|untrained)\")"
+    return re.sub(rf"({trains}(?:[^()]|\([^()]*\))*?),?\s*\)", r"\1, max_epochs=2)", code)
 
 
 # what is printed runs
