@@ -38,6 +38,43 @@ def test_two_processes_train_one_model(tmp_path):
     assert made["loss"][-1] < made["loss"].max()
 
 
+BROKEN = """
+import sys
+import torch
+import scssl as ssl
+from scssl.methods.simclr import SimCLR
+
+original = SimCLR.loss
+
+
+def poisoned(self, views):
+    terms = original(self, views)
+    if torch.distributed.get_rank() == 1:
+        terms["loss"] = terms["loss"] * float("nan")
+    return terms
+
+
+SimCLR.loss = poisoned
+
+if __name__ == "__main__":
+    adata = ssl.datasets.synthetic(n_obs=120, n_vars=60, seed=0)
+    ssl.pp.recipe(adata)
+    try:
+        ssl.tl.fit(adata, "simclr", max_epochs=2, batch_size=64, accelerator="cpu", devices=2)
+    except ssl.TrainingError as error:
+        sys.stdout.write(f"{error.code}: {error}")
+"""
+
+
+@pytest.mark.slow  # three processes that import torch and Lightning; test_resume.py has the same in one process
+def test_not_a_number_in_one_process_stops_all_with_the_same_error(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(BROKEN)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False)
+    assert "gradient_not_finite: " in done.stdout, done.stderr
+    assert "'simclr' stopped in epoch 0, step 0" in done.stdout
+
+
 @pytest.mark.parametrize("devices", [0, -1, "two", 33])
 def test_a_number_of_devices_that_makes_no_sense(pbmc, devices, unchanged):
     with unchanged(pbmc), pytest.raises(InputError) as caught:

@@ -77,6 +77,27 @@ def test_a_longer_run_continues_a_shorter_one(cells, tmp_path):
     assert longer.history["epoch"].tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("method", ["byol", "moco"])
+def test_a_run_with_a_schedule_has_one_length(cells, tmp_path, method):
+    """Momentum rises to 1 at the end of the run: a longer run is another one from the first step on."""
+
+    def fit(**options):
+        return ssl.tl.fit(cells, method, batch_size=64, batch_key="batch", checkpoint_dir=tmp_path, **options)
+
+    fit(max_epochs=2)
+    with pytest.raises(CheckpointError, match=r"of a run of 2 epochs, max_epochs=4.*Pass max_epochs=2") as caught:
+        fit(max_epochs=4, resume=True)
+    assert caught.value.code == "other_length"
+    assert len(fit(max_epochs=2, resume=True).history) == 2
+
+
+def test_a_shorter_run_than_was_trained_is_refused(cells, tmp_path):
+    fit(cells, checkpoint_dir=tmp_path, max_epochs=3)
+    with pytest.raises(CheckpointError, match="holds 3 epochs; max_epochs=2") as caught:
+        fit(cells, checkpoint_dir=tmp_path, max_epochs=2, resume=True)
+    assert caught.value.code == "longer_run"
+
+
 def test_a_finished_run_is_not_trained_again(cells, tmp_path):
     first = fit(cells, checkpoint_dir=tmp_path)
     again = fit(cells, checkpoint_dir=tmp_path, resume=True)
@@ -167,6 +188,27 @@ def test_not_a_number_stops_at_once_and_changes_nothing(cells, monkeypatch, what
     with unchanged(cells), pytest.raises(TrainingError, match=r"'simclr' stopped in epoch 1, step 0"):
         fit(cells, max_epochs=9)
     assert len(steps) == 3
+
+
+@pytest.mark.parametrize(("where", "code"), [("loss", "gradient_not_finite"), ("mean", "loss_not_finite")])
+def test_with_several_processes_all_stop_by_what_they_share(cells, monkeypatch, unchanged, where, code):
+    """A loss that is not finite in one process must not stop this one alone: the others would wait for it for ever."""
+    from scssl.methods.simclr import SimCLR
+    from scssl.train import loop
+
+    class OneOfTwo(loop.Engine):
+        alone = False
+
+        def mean(self, value):
+            return float("nan") if where == "mean" else value
+
+    original = SimCLR.loss
+    monkeypatch.setattr(loop, "Engine", OneOfTwo)
+    if where == "loss":
+        monkeypatch.setattr(SimCLR, "loss", lambda *a: {"loss": original(*a)["loss"] * float("nan")})
+    with unchanged(cells), pytest.raises(TrainingError, match=r"'simclr' stopped in epoch 0") as caught:
+        fit(cells)
+    assert caught.value.code == code
 
 
 @pytest.fixture

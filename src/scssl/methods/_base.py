@@ -194,6 +194,8 @@ class SelfSupervised(Method):
     Config: ClassVar[type[Config]] = TrainedConfig
     embeds_one = True
     encoder: Encoder
+    project: nn.Module
+    """The projection head, of methods that have one."""
 
     def build(self) -> None:
         """The encoder, then the heads of the method."""
@@ -263,6 +265,11 @@ class SelfSupervised(Method):
 
     def after_step(self, progress: float) -> None:
         """Hook after each step, with the share of the run that is done: momentum updates and the like."""
+
+    @property
+    def paced(self) -> bool:
+        """Whether training goes by the share of the run that is done, so that its length has to be known at the start."""
+        return type(self).after_step is not SelfSupervised.after_step
 
     def represent(self, batch: Batch) -> Tensor:
         """The output of the encoder, which heads and the loss build on."""

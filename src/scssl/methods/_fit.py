@@ -25,6 +25,7 @@ from scssl.data.columns import is_mudata
 from scssl.data.identity import data_id
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
+from scssl.methods._base import SelfSupervised
 from scssl.methods._model import Model
 from scssl.methods._transfer import said, transfer
 from scssl.train import monitor
@@ -218,6 +219,7 @@ def _run(module: Any, source: Source, request: Request, *, compared: str, identi
         checkpoint_dir=Path(request.checkpoint_dir) if request.checkpoint_dir else None,
         run_id=run_id,
         resume=request.resume,
+        paced=isinstance(module, SelfSupervised) and module.paced,
         progress=request.progress,
     )
 

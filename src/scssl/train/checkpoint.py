@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from scssl.train.loop import Run
+
 NAME = "checkpoint.safetensors"
 FORMAT = 1
 
@@ -30,7 +32,7 @@ def save(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
-    run_id: str,
+    run: Run,
     history: list[dict[str, Any]],
     best: Mapping[str, Tensor],
 ) -> None:
@@ -41,29 +43,31 @@ def save(
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{i}/{k}": torch.as_tensor(v).clone() for k, v in state.items()}
     tensors |= {f"best/{k}": v.contiguous() for k, v in best.items()}
-    note = {"format": FORMAT, "run_id": run_id, "history": history}
+    note = {"format": FORMAT, "run_id": run.run_id, "max_epochs": run.max_epochs, "history": history}
     with _files.atomic(path_in(folder)) as temporary:
         save_file(tensors, temporary, metadata={"scssl": json.dumps(note)})
 
 
 def restore(
-    folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run_id: str
+    folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run: Run
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
     """Load a checkpoint into `module` and `optimizer`; the history and the best weights so far, empty if there are none.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, of a newer format, or of another run (method, configuration, data or seed).
+        If the file is damaged, of a newer format, of another run (method, configuration, data or seed), of a longer one,
+        or of one of another length where the method goes by the share of the run that is done.
     """
     path = path_in(folder)
     if not path.exists():
         return [], {}
     tensors, note = _read(path)
-    if note.get("run_id") != run_id:
+    if note.get("run_id") != run.run_id:
         msg = f"{path} belongs to another run: its method, configuration, seed or data differ from this call."
         fix = "Repeat the call with the same arguments and data, or choose another checkpoint_dir."
         raise CheckpointError(msg, code="other_run", parameter="checkpoint_dir", fix=fix)
+    _check_length(path, note, run)
     saved = _below(tensors, "module/")
     module.load_state_dict({name: saved[name] for name in module.state_dict()})
     for name, buffer in module.named_buffers():
@@ -74,6 +78,22 @@ def restore(
         current["state"].setdefault(int(i), {})[name] = value
     optimizer.load_state_dict(current)
     return note["history"], _below(tensors, "best/")
+
+
+def _check_length(path: Path, note: dict[str, Any], run: Run) -> None:
+    """Refuse to resume where the result would not be that of a run without a stop."""
+    done, planned = len(note["history"]), note["max_epochs"]
+    if done > run.max_epochs:
+        msg = f"{path} holds {done} epochs; max_epochs={run.max_epochs} asks for fewer, and those weights are gone."
+        fix = f"Pass max_epochs={done} to have what is there, or train anew with resume=False."
+        raise CheckpointError(msg, code="longer_run", parameter="max_epochs", fix=fix)
+    if run.paced and planned != run.max_epochs:
+        msg = (
+            f"{path} is of a run of {planned} epochs, max_epochs={run.max_epochs}: {run.method!r} changes its momentum over "
+            "the whole run, and the two together would be neither."
+        )
+        fix = f"Pass max_epochs={planned}, or train anew with resume=False."
+        raise CheckpointError(msg, code="other_length", parameter="max_epochs", fix=fix)
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scssl._errors import InputError
+from scssl._errors import CheckpointError, InputError, TrainingError
 from scssl.train.loop import Engine, Run, train
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class FabricEngine(Engine):
     def __init__(self, fabric: Any) -> None:
         self.fabric = fabric
         self.is_first = fabric.is_global_zero
+        self.alone = fabric.world_size == 1
 
     def setup(self, module: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, torch.optim.Optimizer]:
         """Wrap module and optimiser; the objective is what DDP sees as the forward pass."""
@@ -77,6 +78,8 @@ def train_on_several(
     ------
     InputError
         If the number of devices is not a number, or larger than a mini-batch allows.
+    TrainingError
+        If a loss or gradient is not finite in any of the processes: all stop at the same step.
     """
     if not isinstance(devices, int) or isinstance(devices, bool) or devices < 2:
         msg = f"devices={devices!r} is not 'auto' or a number of devices."
@@ -101,17 +104,27 @@ def _work(module: Any, source: Source, run: Run, result: Path, fabric: Any) -> N
     from safetensors.torch import save_file
 
     own = copy.deepcopy(module)  # tensors that came from another process share its memory
-    history = train(own, source, replace(run, device=fabric.device), FabricEngine(fabric))
+    try:
+        history = train(own, source, replace(run, device=fabric.device), FabricEngine(fabric))
+    except (CheckpointError, TrainingError) as error:  # all processes meet it; the user shall have it as from one
+        if fabric.is_global_zero:
+            told = {name: getattr(error, name) for name in ("message", "code", "parameter", "fix")}
+            save_file({}, result, metadata={"error": type(error).__name__, "told": json.dumps(told)})
+        return
     if fabric.is_global_zero:
         weights = {name: value.cpu().contiguous() for name, value in own.state_dict().items()}
         save_file(weights, result, metadata={"history": json.dumps(history)})
 
 
 def _take(module: Any, result: Path) -> list[dict[str, Any]]:
-    """Load the weights of a finished run and return its history."""
+    """Load the weights of a finished run and return its history; raise what stopped it."""
     from safetensors import safe_open
 
     with safe_open(result, framework="pt") as file:
+        if "error" in file.metadata():
+            kinds = {kind.__name__: kind for kind in (CheckpointError, TrainingError)}
+            told = json.loads(file.metadata()["told"])
+            raise kinds[file.metadata()["error"]](told.pop("message"), **told)
         module.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a mapping
         return json.loads(file.metadata()["history"])
 

@@ -71,6 +71,8 @@ class Run:
     checkpoint_dir: Path | None = None
     run_id: str = ""
     resume: bool = False
+    paced: bool = False
+    """Whether the method goes by the share of the run that is done: such a run has one length, given from the start."""
     progress: bool | None = None
 
 
@@ -78,6 +80,7 @@ class Engine:
     """One process, one device. :class:`scssl.train.distributed.FabricEngine` does the same for several."""
 
     is_first = True
+    alone = True
 
     def setup(self, module: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, torch.optim.Optimizer]:
         """Module and optimiser, ready for training."""
@@ -121,7 +124,7 @@ def train(module: Any, source: Source, run: Run, engine: Engine | None = None) -
     history: list[dict[str, Any]] = []
     best: dict[str, Tensor] = {}
     if run.resume and run.checkpoint_dir:
-        history, best = checkpoint.restore(run.checkpoint_dir, module, optimizer, run_id=run.run_id)
+        history, best = checkpoint.restore(run.checkpoint_dir, module, optimizer, run=run)
     wrapped, wrapped_optimizer = engine.setup(module, optimizer)
     watched = "loss" if run.held_out is None else f"{VALIDATION}loss"
     patience = monitor.Patience(run.patience)
@@ -137,7 +140,7 @@ def train(module: Any, source: Source, run: Run, engine: Engine | None = None) -
         history.append(record | _probe(module, source, run))
         bar.set_postfix(loss=f"{record['loss']:.3f}", rank=f"{history[-1]['effective_rank']:.1f}")
         if run.checkpoint_dir and engine.is_first:
-            checkpoint.save(run.checkpoint_dir, module, optimizer, run_id=run.run_id, history=history, best=best)
+            checkpoint.save(run.checkpoint_dir, module, optimizer, run=run, history=history, best=best)
         if patience.over(record[watched]):
             break
     if best:
@@ -162,7 +165,8 @@ def _epoch(
     ):
         for step, views in enumerate(steps):
             terms = module.objective(views)
-            monitor.check_finite(run.method, terms, epoch=epoch, step=step)
+            if engine.alone:  # else all stop at the same step, by the gradient that they share
+                monitor.check_finite(run.method, terms, epoch=epoch, step=step)
             optimizer.zero_grad(set_to_none=True)
             engine.backward(terms["loss"])
             norm = torch.nn.utils.clip_grad_norm_(module.parameters(), math.inf)  # measures only: nothing is clipped
@@ -172,6 +176,8 @@ def _epoch(
             for name, value in terms.items():
                 sums[name] += float(value.detach()) * len(shares[step])
     means = {name: engine.mean(total / sum(map(len, shares))) for name, total in sums.items()}
+    ends = {name: torch.tensor(value) for name, value in means.items()}
+    monitor.check_finite(run.method, ends, epoch=epoch, step=len(shares) - 1)
     return {"epoch": epoch, **means, "seconds": time.perf_counter() - started}
 
 

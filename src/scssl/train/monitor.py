@@ -83,7 +83,7 @@ def check_gradient(method: str, norm: Tensor, *, epoch: int, step: int) -> None:
     """
     if torch.isfinite(norm):
         return
-    msg = f"Training {method!r} stopped in epoch {epoch}, step {step}: the loss is finite, its gradient is not."
+    msg = f"Training {method!r} stopped in epoch {epoch}, step {step}: the gradient is not finite."
     raise TrainingError(msg, code="gradient_not_finite", parameter="learning_rate", fix="Lower learning_rate.")
 
 
