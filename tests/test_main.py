@@ -8,6 +8,7 @@ import pytest
 
 import scssl as ssl
 from scssl.__main__ import main
+from scssl.data.calm import calm
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,32 @@ def test_fit_embed_evaluate_benchmark_report(folder, capsys):
     assert "<html" in (folder / "report.html").read_text()
 
 
+def test_a_mudata_on_the_command_line(tmp_path, capsys):
+    mdata = ssl.datasets.synthetic(n_obs=90, n_vars=50, n_batches=2, modalities=("rna", "prot"), seed=0)
+    with calm():
+        mdata.write_h5mu(tmp_path / "cells.h5mu")
+    cells, fitted = str(tmp_path / "cells.h5mu"), str(tmp_path / "fitted.h5mu")
+    words = ["fit", cells, "vicreg", "--recipe", "--max-epochs", "1", "--set", "modalities=('rna', 'prot')", "--out"]
+    assert main([*words, str(tmp_path / "fitted.h5ad")]) == 1
+    assert "holds a MuData. Pass --out" in capsys.readouterr().err
+    assert main([*words, fitted]) == 0
+    scores = tmp_path / "scores.csv"
+    keys = ["--batch-key", "batch", "--label-key", "cell_type"]
+    assert main(["evaluate", fitted, "X_vicreg", *keys, "--metrics", "ilisi", "--out", str(scores)]) == 0
+    assert set(pd.read_csv(scores)["metric"]) == {"ilisi"}
+    words = ["benchmark", fitted, "--methods", "pca", "--target", "prot", "--tasks", "modality_prediction"]
+    assert main([*words, "--batch-key", "batch", "--out", str(scores)]) == 0
+    assert {"pca", "ridge_pca"} <= set(pd.read_csv(scores)["key"])
+
+
+def test_zarr_on_the_command_line(folder, tmp_path):
+    stored = tmp_path / "cells.zarr"
+    ad.read_h5ad(folder / "counts.h5ad").write_zarr(stored)
+    words = ["fit", str(stored), "pca", "--recipe", "--set", "width=5", "--out", str(tmp_path / "fitted.zarr")]
+    assert main(words) == 0
+    assert ad.read_zarr(tmp_path / "fitted.zarr").obsm["X_pca"].shape == (120, 5)
+
+
 def test_cite(capsys):
     assert main(["cite", "simclr", "vicreg"]) == 0
     assert "@" in capsys.readouterr().out
@@ -72,3 +99,6 @@ def test_a_file_that_is_no_h5ad(tmp_path, capsys):
     (tmp_path / "x.h5ad").write_bytes(b"not at all")
     assert main(["check", str(tmp_path / "x.h5ad")]) == 1
     assert "cannot be read as h5ad" in capsys.readouterr().err
+    (tmp_path / "x.loom").write_bytes(b"not at all")
+    assert main(["check", str(tmp_path / "x.loom")]) == 1
+    assert "ends in '.loom', expected .h5ad, .h5mu, .zarr" in capsys.readouterr().err

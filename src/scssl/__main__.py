@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from mudata import MuData
 
 DEMO_METHODS = ("pca", "untrained", "simclr", "vicreg")
 DEMO_SEEDS = 2
+KINDS = ("h5ad", "h5mu", "zarr")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     fit = _command(commands, _fit, "train a method and write the embedding into the file's obsm")
     _data(fit)
     fit.add_argument("method", nargs="?", default="simclr")
-    fit.add_argument("--out", type=Path, required=True, help="h5ad file to write")
+    fit.add_argument("--out", type=Path, required=True, help="h5ad, h5mu or zarr file to write")
     fit.add_argument("--model", type=Path, help="folder to save the model in")
     _recipe(fit)
     fit.add_argument("--overwrite", action="store_true", help="replace a model that is there")
@@ -82,12 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     embed = _command(commands, _embed, "embed the cells of a file with a saved model")
     _data(embed, keys=())
     embed.add_argument("model", type=Path, help="folder of the model")
-    embed.add_argument("--out", type=Path, required=True, help="h5ad file to write")
+    embed.add_argument("--out", type=Path, required=True, help="h5ad, h5mu or zarr file to write")
     _recipe(embed)
 
     evaluate = _command(commands, _evaluate, "score embeddings that are in the file's obsm")
-    _data(evaluate)
+    _data(evaluate, layer=False)
     evaluate.add_argument("use_rep", nargs="+", help="obsm keys")
+    evaluate.add_argument("--modality", help="the embeddings lie in this modality of a MuData")
+    _scoring(evaluate)
     evaluate.add_argument("--out", type=Path, help="CSV file to write")
 
     benchmark = _command(
@@ -95,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _data(benchmark, optional=True)
     benchmark.add_argument("--methods", nargs="+", default=list(DEMO_METHODS))
-    benchmark.add_argument("--tasks", nargs="+", help="names of tasks; by default all whose columns are given")
+    _scoring(benchmark)
     benchmark.add_argument("--seeds", type=int, default=1)
     benchmark.add_argument("--out", type=Path, help="CSV file to write")
     benchmark.add_argument("--cache-dir", type=Path, help="folder that keeps every result as soon as it is there")
@@ -105,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--cell", help="do one cell of the plan: its position or identifier")
     benchmark.add_argument("--collect", action="store_true", help="compute nothing, write the table of what is done")
 
-    report = _command(commands, _report, "one HTML page out of a CSV of scores, or an h5ad file that holds scores")
+    report = _command(commands, _report, "one HTML page out of a CSV of scores, or a file of cells that holds scores")
     report.add_argument("scores", type=Path)
     report.add_argument("--out", type=Path, default=Path("report.html"))
 
@@ -123,12 +127,25 @@ def _command(commands: Any, function: Any, text: str) -> argparse.ArgumentParser
 
 
 def _data(
-    parser: argparse.ArgumentParser, keys: Sequence[str] = ("batch_key", "label_key"), *, optional: bool = False
+    parser: argparse.ArgumentParser,
+    keys: Sequence[str] = ("batch_key", "label_key"),
+    *,
+    optional: bool = False,
+    layer: bool = True,
 ) -> None:
-    parser.add_argument("data", type=Path, help="h5ad file", nargs="?" if optional else None)
-    parser.add_argument("--layer", help="layer to read instead of X")
+    parser.add_argument("data", type=Path, help="h5ad, h5mu or zarr file", nargs="?" if optional else None)
+    if layer:
+        parser.add_argument("--layer", help="layer to read instead of X")
     for key in keys:
         parser.add_argument(f"--{key.replace('_', '-')}", help=f"obs column with the {key.removesuffix('_key')}")
+
+
+def _scoring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tasks", nargs="+", help="names of tasks; by default all whose columns are given")
+    parser.add_argument("--metrics", nargs="+", help="names of scores; by default those of the tasks")
+    parser.add_argument("--unlabelled", nargs="+", metavar="LABEL", help="labels that mean that a cell has none")
+    parser.add_argument("--split-key", help="obs column made by pp.split; its query cells are held out")
+    parser.add_argument("--target", help="modality of a MuData that is to be predicted")
 
 
 def _recipe(parser: argparse.ArgumentParser) -> None:
@@ -146,28 +163,54 @@ def _settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _read(path: Path) -> AnnData:
-    import anndata
+def _kind(path: Path, *, parameter: str) -> str:
+    """``"h5ad"``, ``"h5mu"`` or ``"zarr"``, by the name of a file."""
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        msg = f"{parameter}={str(path)!r} ends in {path.suffix!r}, expected {', '.join(f'.{k}' for k in KINDS)}."
+        raise InputError(
+            msg, code="unknown_file_type", parameter=parameter, fix="Write it with adata.write_h5ad(path)."
+        )
+    return kind
 
+
+def _read(path: Path) -> AnnData | MuData:
     if not path.exists():
-        msg = f"There is no file {str(path)!r}."
-        raise InputError(msg, code="no_file", parameter="data")
-    if path.suffix == ".h5mu":
-        msg = f"{str(path)!r} holds a MuData; the command line reads h5ad files."
-        fix = "Use the functions in Python: ssl.tl.fit(mudata.read_h5mu(path))."
-        raise InputError(msg, code="unknown_file_type", parameter="data", fix=fix)
+        msg = f"There is no file {str(path)!r} (looked in {path.absolute().parent})."
+        raise InputError(msg, code="no_file", parameter="data", fix="Pass the path of a file.")
+    kind = _kind(path, parameter="data")
     try:
-        return anndata.read_h5ad(path)
-    except OSError as error:
-        msg = f"{str(path)!r} cannot be read as h5ad: {error}."
-        raise InputError(msg, code="damaged_file", parameter="data") from error
+        if kind == "h5mu":
+            import mudata
+
+            from scssl.data.calm import calm
+
+            with calm():
+                return mudata.read_h5mu(path)
+        import anndata
+
+        return anndata.read_zarr(path) if kind == "zarr" else anndata.read_h5ad(path)
+    except (OSError, KeyError, ValueError) as error:
+        msg = f"{str(path)!r} cannot be read as {kind}: {error}."
+        raise InputError(msg, code="damaged_file", parameter="data", fix="Copy or write the file again.") from error
 
 
-def _save(adata: AnnData, path: Path) -> None:
+def _check_out(data: Path, out: Path) -> None:
+    """Refuse a file to write that cannot hold what is read, before anything is trained."""
+    held, asked = (_kind(path, parameter=name) == "h5mu" for path, name in ((data, "data"), (out, "out")))
+    if held != asked:
+        what = "a MuData" if held else "an AnnData"
+        msg = f"out={str(out)!r} ends in {out.suffix!r}, and {str(data)!r} holds {what}."
+        fix = f"Pass --out {out.with_suffix('.h5mu' if held else '.h5ad')}."
+        raise InputError(msg, code="unknown_file_type", parameter="out", fix=fix)
+
+
+def _save(data: AnnData | MuData, path: Path) -> None:
     from scssl import _files
+    from scssl.data.calm import calm
 
-    with _files.atomic(path) as temporary:
-        adata.write_h5ad(temporary)
+    with _files.atomic(path) as temporary, calm():
+        getattr(data, f"write_{_kind(path, parameter='out')}")(temporary)
     _say(f"wrote {path}")
 
 
@@ -242,6 +285,7 @@ def _fit(
 ) -> None:
     import scssl as ssl
 
+    _check_out(data, out)
     adata = _read(data)
     if recipe:
         ssl.pp.recipe(adata, batch_key=batch_key, layer=layer)
@@ -256,6 +300,7 @@ def _fit(
 def _embed(data: Path, model: Path, *, recipe: bool, layer: str | None, out: Path) -> None:
     import scssl as ssl
 
+    _check_out(data, out)
     adata = _read(data)
     if recipe:
         ssl.pp.recipe(adata, layer=layer)
@@ -271,12 +316,10 @@ def _write_scores(table: Any, out: Path) -> None:
     _say(f"wrote {out}")
 
 
-def _evaluate(
-    data: Path, use_rep: list[str], *, layer: str | None, batch_key: str | None, label_key: str | None, out: Path | None
-) -> None:
+def _evaluate(data: Path, use_rep: list[str], *, out: Path | None, **options: Any) -> None:
     import scssl as ssl
 
-    table = ssl.tl.evaluate(_read(data), use_rep=use_rep, batch_key=batch_key, label_key=label_key)
+    table = ssl.tl.evaluate(_read(data), use_rep=use_rep, **options)
     _say(_summary(table))
     if out is not None:
         _write_scores(table, out)
@@ -318,7 +361,7 @@ def _benchmark(
 def _report(scores: Path, out: Path) -> None:
     import scssl as ssl
 
-    ssl.tl.report(_read(scores) if scores.suffix == ".h5ad" else ssl.get.scores(scores), out)
+    ssl.tl.report(_read(scores) if scores.suffix.lower().removeprefix(".") in KINDS else ssl.get.scores(scores), out)
 
 
 def _cite(names: list[str]) -> None:

@@ -62,6 +62,9 @@ class Row:
     data_id: str = ""
     """Hash of the content that was used: values, genes, cells, batch and label columns."""
     n_obs: int = 0
+    batch_key: str = ""
+    label_key: str = ""
+    """Columns of ``obs`` that were scored by."""
     method: str = ""
     key: str = ""
     config_id: str = ""
@@ -132,7 +135,7 @@ def conform(table: pd.DataFrame) -> pd.DataFrame:
         values = table[f.name] if f.name in table else pd.Series([f.default] * len(table), index=table.index)
         if DTYPES[f.name] == "object":
             values = values.astype(object).where(values.notna(), "").map(str)
-        filled[f.name] = values.astype(DTYPES[f.name])
+        filled[f.name] = values.astype(np.dtype(DTYPES[f.name]))
     return pd.DataFrame(filled, columns=list(COLUMNS)).reset_index(drop=True)
 
 
@@ -142,8 +145,9 @@ def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     A run that failed before it had a configuration is replaced by any later run of the same line.
     """
     line = ["data_id", "key", "seed", "task", "split"]
-    again = pd.MultiIndex.from_frame(old[line]).isin(pd.MultiIndex.from_frame(new[line])) if len(old) else []
-    old = old[~((old["status"] == FAILED) & (old["config_id"] == "") & again)] if len(old) else old
+    if len(old):
+        again = pd.MultiIndex.from_frame(old[line]).isin(pd.MultiIndex.from_frame(new[line]))
+        old = old[~((old["status"] == FAILED) & (old["config_id"] == "") & again)]
     both = pd.concat([t for t in (old, new) if len(t)] or [new], ignore_index=True)
     return conform(both.drop_duplicates(list(_IDENTITY), keep="last"))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scssl import _keys
 from scssl._registry import listed
 from scssl._validate._problem import WARNING, Problem
@@ -70,7 +72,7 @@ def _written(data: Any) -> set[str]:
 
 def _index(index: pd.Index, what: str, slot: str, parameter: str) -> Iterator[Problem]:
     if index.hasnans:
-        message = f"{int(index.isna().sum())} of {len(index)} {what} names are missing ({slot})."
+        message = f"{np.count_nonzero(index.isna())} of {len(index)} {what} names are missing ({slot})."
         yield Problem(f"missing_{slot}", parameter, message, f"Name them: adata.{slot} = [...].")
         return
     if not index.is_unique:

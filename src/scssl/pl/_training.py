@@ -130,7 +130,7 @@ def _loss(ax: Axes, name: str, table: pd.DataFrame) -> None:
         ax.set_axis_off()
         ax.text(0, 0.5, "is not trained", transform=ax.transAxes, color=MUTED)
         return
-    terms = [c for c in table if c not in (*_NO_LOSS, "loss") and pd.api.types.is_numeric_dtype(table[c])]
+    terms = [str(c) for c in table if c not in (*_NO_LOSS, "loss") and pd.api.types.is_numeric_dtype(table[c])]
     for term, color in zip(terms, CATEGORIES * (len(terms) // len(CATEGORIES) + 1), strict=False):
         _curve(ax, table, term, color=color, linewidth=1.1, label=term.replace("_", " "))
     _curve(ax, table, "loss", linewidth=2.0, label="loss")
