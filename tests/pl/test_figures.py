@@ -91,6 +91,18 @@ def test_the_table_has_no_text_that_overlaps_or_is_cut(n_methods, seeds):
     assert set(names) <= set(texts(ax))
 
 
+def test_long_names_are_whole_so_that_lines_can_be_told_apart():
+    """Lines of a grid differ at the end of their names."""
+    names = [f"simclr: learning_rate=0.001, temperature=0.5, views=mask:0.5+gaussian, width={w}" for w in (32, 64)]
+    names += ["x" * 50 + "y", "x" * 50 + "z"]
+    table = made.scores({"random": 0.1, "oracle": 0.97, **{n: 0.3 + 0.02 * i for i, n in enumerate(names)}})
+    ax = ssl.pl.benchmark(table, show=False)
+    shown = {"".join(text.split()) for text in texts(ax)}
+    assert {"".join(name.split()) for name in names} <= shown
+    assert overlaps(ax) == []
+    assert outside(ax) == []
+
+
 def test_the_table_says_what_it_shows():
     table = made.with_status(made.scores(), "untrained", "collapsed", "effective rank 1.01")
     data = ad.AnnData(np.zeros((2, 1), dtype=np.float32))

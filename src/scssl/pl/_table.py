@@ -31,6 +31,7 @@ MARGIN, ROW, PILL, BAR, GAP, SECONDS = 0.22, 0.40, 0.55, 1.22, 0.20, 0.68
 TRACK = 0.72
 HEADER, NOTE = 1.58, 0.165
 CHARACTERS_PER_INCH = 17.5  # of the small print
+NAME = 36  # characters of a name in one line
 GROUP_COLORS = {TOTALS: "#1F3B73", "typing": "#0B7A75", "prediction": "#7A4B94", "reconstruction": "#9C5A1A"}
 OTHER_COLOR = "#4C6FA5"
 
@@ -78,8 +79,8 @@ class Table:
 
     @cached_property
     def name_width(self) -> float:
-        longest = max((len(label) for label in self.board.lines.index), default=10)
-        return min(max(1.15, 0.085 * longest + 0.25), 3.2)
+        lines = [line for label in self.board.lines.index for line in _wrapped(str(label))]
+        return max(1.15, 0.085 * max(map(len, lines), default=10) + 0.25)
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -180,8 +181,10 @@ class Table:
     def _row(self, label: str, line: pd.Series, y: float) -> None:
         control = bool(line["control"])
         caption = "control" if control else line["family"]
-        shown = label if len(label) <= 36 else f"{label[:35]}…"
-        self._text(MARGIN, y - (0.06 if caption else 0), shown, size=9.5, ha="left", color=MUTED if control else INK)
+        name = _wrapped(label)
+        style: dict[str, Any] = {"size": 9.5 if len(name) == 1 else 7, "linespacing": 1.05}
+        above = 0.06 if caption else 0
+        self._text(MARGIN, y - above, "\n".join(name), ha="left", color=MUTED if control else INK, **style)
         if caption:
             self._text(MARGIN, y + 0.11, caption, size=6.2, ha="left", color=MUTED)
         if line["mark"]:
@@ -266,6 +269,15 @@ class Table:
         for line in self.text_below:
             self._text(MARGIN, y, line, size=7, ha="left", color=MUTED)
             y += NOTE
+
+
+def _wrapped(label: str) -> list[str]:
+    """A name in one line or two of equal length, whole: names of a grid differ at their end."""
+    if len(label) <= NAME:
+        return [label]
+    half = -(-len(label) // 2)
+    lines = textwrap.wrap(label, max(NAME, half + half // 3), break_on_hyphens=False)
+    return lines if len(lines) <= 2 else [label[:half], label[half:]]
 
 
 def _grey(share: float) -> tuple[float, float, float]:
