@@ -52,6 +52,31 @@ def test_everything_that_decides_a_value_changes_all(small, options):
     assert not cells_of(small, **options) & cells_of(small)
 
 
+def test_other_scores_are_other_cells_of_the_same_models(small):
+    def made(**options):
+        return plan.plan(small, methods=["pca"], **GIVEN | options)
+
+    usual, chosen = made().table(), made(metrics=["ilisi", "accuracy"]).table()
+    assert not set(chosen["cell_id"]) & set(usual["cell_id"])
+    assert set(chosen["model_id"]) == set(usual["model_id"])
+    again = made(metrics=["ilisi", "bras", "accuracy"]).table()
+    typing = again["task"] == "cell_typing"
+    assert set(again.loc[typing, "cell_id"]) == set(chosen.loc[chosen["task"] == "cell_typing", "cell_id"])
+    assert not set(again.loc[~typing, "cell_id"]) & set(chosen["cell_id"])
+    without = made(unlabelled=[small.obs["cell_type"].iloc[0]])
+    assert not set(without.table()["cell_id"]) & set(usual["cell_id"])
+    assert set(without.table()["model_id"]) == set(usual["model_id"])
+    without.verify(small)
+    assert plan.Plan.from_json(without.to_json()) == without
+
+
+def test_a_metric_of_no_task_that_is_asked_for(small):
+    with pytest.raises(InputError, match="'accuracy' belongs to the task 'cell_typing'"):
+        cells_of(small, tasks="batch_correction", metrics="accuracy")
+    with pytest.raises(KeyNotFoundError, match="Did you mean 'ilisi'"):
+        cells_of(small, metrics=["ilizi"])
+
+
 def test_a_changed_default_is_another_cell(small, monkeypatch):
     usual = cells_of(small)
 

@@ -219,3 +219,34 @@ def test_a_view_does_not_write_into_its_parent(cells):
         compare(part, ["untrained"], tasks=["batch_correction"])
     assert len(ssl.get.scores(adata)) == before
     assert len(ssl.get.scores(part)) > before
+
+
+def test_chosen_scores_and_cells_without_a_label(cells):
+    """The same rows as ``tl.evaluate`` gives for the same embedding; what is left out is counted."""
+    adata = cells.copy()
+    adata.obs["cell_type"] = adata.obs["cell_type"].astype(str).replace(adata.obs["cell_type"].iloc[9], "undefined")
+    adata.obs.iloc[:3, adata.obs.columns.get_loc("cell_type")] = np.nan
+    adata.obsm["X_mine"] = np.random.default_rng(0).normal(size=(adata.n_obs, 5))
+    keys = {"batch_key": "batch", "label_key": "cell_type"}
+    asked = {"metrics": ["ilisi", "clisi", "accuracy"], "unlabelled": "undefined"}
+    table = ssl.tl.benchmark(adata, embeddings=["mine"], methods=["pca"], **keys, **asked)
+    assert set(table["metric"]) == set(asked["metrics"])
+    assert set(table["key"]) == {"mine", "pca", "random", "oracle"}
+    assert set(table["label_key"]) == {"cell_type"}
+    assert set(table["batch_key"]) == {"batch"}
+    n = int((adata.obs["cell_type"].isna() | (adata.obs["cell_type"] == "undefined")).sum())
+    assert n > 20
+    assert table.query("metric == 'clisi'")["message"].str.contains(f"{n} of 150 cells without a label").all()
+    alone = ssl.tl.evaluate(adata, use_rep="mine", **keys, **asked)
+    assert set(alone["data_id"]) == set(table["data_id"])
+    values, others = (
+        t[(t["key"] == "mine") & (t["task"] == "batch_correction")].set_index("metric")["value"] for t in (alone, table)
+    )
+    assert values.to_dict() == others.to_dict()
+
+
+def test_what_fails_owes_the_chosen_scores_only(cells, monkeypatch):
+    monkeypatch.setattr(job, "_trained", lambda *_: 1 / 0)
+    with pytest.warns(ScsslWarning, match="ZeroDivisionError"):
+        table = compare(cells.copy(), ["pca"], metrics=["ilisi", "accuracy"])
+    assert set(table.loc[table["key"] == "pca", "metric"]) == {"ilisi", "accuracy"}

@@ -24,7 +24,7 @@ from scssl.data.columns import is_mudata
 from scssl.data.identity import data_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _ROOT = Path(scssl.__file__).parent
 _TRAINING = ("_random.py", "_neighbors.py", "data/*.py", "nn/*.py", "views/*.py", "train/*.py", "methods/_*.py")
@@ -53,11 +53,12 @@ def training(method: Any) -> str:
     return _files.fingerprint([_source(_TRAINING), source_of(method), _versions(_TRAINING_LIBRARIES)])
 
 
-def scoring(task: str) -> str:
+def scoring(task: str, metrics: Sequence[str] | None = None) -> str:
     """Hash of the code and the libraries that score a task, and of the metrics that it computes."""
     asked = TASKS.get(task)
-    metrics = [[name, source_of(METRICS.get(name))] for name in asked().metrics()]
-    return _files.fingerprint([_source(_SCORING), source_of(asked), metrics, _versions(_SCORING_LIBRARIES)])
+    names = asked().metrics() if metrics is None else metrics
+    about = [[name, source_of(METRICS.get(name))] for name in names]
+    return _files.fingerprint([_source(_SCORING), source_of(asked), about, _versions(_SCORING_LIBRARIES)])
 
 
 def source_of(thing: Any) -> str:

@@ -22,10 +22,10 @@ from scssl.data.calm import calm
 from scssl.data.columns import column, is_mudata
 from scssl.data.matrix import csr
 from scssl.data.recipe import kind_of, select_genes
-from scssl.tasks._score import control_rows, score_rows
+from scssl.tasks._score import control_rows, named, score_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scssl.bench.lines import Entry
     from scssl.bench.plan import Job, Setting
@@ -144,23 +144,29 @@ def _computed(job: Job, data: Any, bench: Bench, cache: Cache | None) -> Iterato
             made = _Made(job, job.entry, data, bench, cache)
             about |= made.embedded.about
         except Exception as error:  # noqa: BLE001 - a broken method costs its own rows, and they say what broke
-            yield from owed(job, _results.FAILED, f"{type(error).__name__}: {error}", about, cells=cells)
+            text = f"{type(error).__name__}: {error}"
+            yield from owed(job, _results.FAILED, text, about, setting=bench.setting, cells=cells)
             return
     for task, cell_id in job.cells.items():
         try:
-            rows = _scored(task, made, cells, job)
+            rows = _scored(task, made, cells, job, bench.setting.metrics)
         except Exception as error:  # noqa: BLE001 - as above, for a task
-            rows = _blank(task, job, _results.FAILED, f"{type(error).__name__}: {error}", cells)
+            text = f"{type(error).__name__}: {error}"
+            rows = _blank(task, job, _results.FAILED, text, setting=bench.setting, cells=cells)
         if job.entry is not None and job.entry.given and job.split.column:
             rows = [{**row, "message": " ".join(filter(None, (_ELSEWHERE, row["message"])))} for row in rows]
         yield cell_id, [{**about, **row} for row in rows]
 
 
-def _scored(task: str, made: _Made | None, cells: Cells, job: Job) -> list[dict[str, Any]]:
+def _scored(
+    task: str, made: _Made | None, cells: Cells, job: Job, metrics: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    how: dict[str, Any] = {"seed": job.seed, "split": job.split.name, "metrics": metrics}
     if made is None:
-        return list(control_rows(cells, [task], seed=job.seed, split=job.split.name))
+        return list(control_rows(cells, [task], **how))
     embedding, own = made.for_task(task, cells)
-    return score_rows(embedding, cells, [task], seed=job.seed, split=job.split.name, own=own)
+    rows = score_rows(embedding, cells, [task], **how, own=own)
+    return [row for row in rows if metrics is None or row["metric"] in metrics]
 
 
 class _Made:
@@ -264,16 +270,26 @@ def _variable(training: Any, part: Any, done: dict[str, Any], layer: str | None)
 
 
 def owed(
-    job: Job, status: str, message: str, about: Mapping[str, Any], *, cells: Cells | None = None
+    job: Job,
+    status: str,
+    message: str,
+    about: Mapping[str, Any],
+    *,
+    setting: Setting,
+    cells: Cells | None = None,
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """For every cell of a job a row without a value for each metric that it did not get to."""
     for task, cell_id in job.cells.items():
-        yield cell_id, [{**about, **row} for row in _blank(task, job, status, message, cells)]
+        yield cell_id, [{**about, **row} for row in _blank(task, job, status, message, setting=setting, cells=cells)]
 
 
-def _blank(task: str, job: Job, status: str, message: str, cells: Cells | None) -> list[dict[str, Any]]:
+def _blank(
+    task: str, job: Job, status: str, message: str, *, setting: Setting, cells: Cells | None
+) -> list[dict[str, Any]]:
     asked = TASKS.get(task)()
-    specs = [METRICS.describe(name) for name in asked.metrics() if cells is None or asked.applies(name, cells)]
+    chosen = named(task, setting.metrics)
+    names = asked.metrics() if chosen is None else chosen
+    specs = [METRICS.describe(name) for name in names if cells is None or asked.applies(name, cells)]
     methods = (_results.RANDOM, _results.ORACLE) if job.entry is None else (job.method,)
     return [
         {

@@ -12,12 +12,14 @@ from scssl import _files, _keys
 from scssl._errors import InputError
 from scssl._registry import METHODS, TASKS, unknown
 from scssl._validate import enforce
+from scssl._validate import wanted as wanted_of
 from scssl._validate.columns import batch as check_batch
 from scssl._validate.columns import label as check_label
 from scssl.bench import identity
 from scssl.bench.lines import EACH, Split, entries, given, seed_list, splits
 from scssl.data.columns import is_mudata
 from scssl.data.identity import data_id
+from scssl.tasks._score import named
 from scssl.tasks._values import source_of
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ class Setting:
     label_key: str | None = None
     target: str | None = None
     """Modality that is to be predicted."""
+    metrics: list[str] | None = None
+    """Scores to be computed, those of the tasks by default."""
+    unlabelled: list[str] | None = None
+    """Labels that mean that a cell has none."""
     accelerator: str = "auto"
     path: str = ""
     """File of the data, for those who have nothing but the plan."""
@@ -159,8 +165,9 @@ class Plan:
         """
         s = self.setting
         found = data_id(data, layer=s.layer, columns=(s.batch_key, s.label_key))
-        if found != s.data_id:
-            msg = f"The plan is for the data {s.data_id}, these are {found}."
+        counted = _counted(found, s.unlabelled)
+        if counted != s.data_id:
+            msg = f"The plan is for the data {s.data_id}, these are {counted}."
             raise InputError(msg, code="other_data", parameter="plan", fix="Make a plan for these data.")
         setting = replace(s, content=identity.content(data, layer=s.layer, identity=found))
         for job in self.jobs:
@@ -186,6 +193,8 @@ def plan(
     held_out: str | Sequence[str] = EACH,
     embeddings: Sequence[str] = (),
     target: str | None = None,
+    metrics: str | Sequence[str] | None = None,
+    unlabelled: str | Sequence[str] | None = None,
     layer: str | None = None,
     accelerator: str = "auto",
     name: str = "",
@@ -195,24 +204,29 @@ def plan(
     """List every embedding to be made: one of all cells, and one for each split that a task holds out; and the controls."""
     if batch_key is not None:
         enforce(check_batch(data, batch_key))
+    without = wanted_of.unlabelled(unlabelled)
     if label_key is not None:
-        enforce(check_label(data, label_key, batch_key))
+        told = () if without is None else wanted_of.ABOUT_UNLABELLED
+        enforce(problem for problem in check_label(data, label_key, batch_key) if problem.code not in told)
+    wanted, chosen_metrics = wanted_of.scores(tasks, metrics)
     chosen = [*entries(methods, optional=bool(len(embeddings))), *given(data, embeddings)]
     _named_once(chosen)
     repeats = seed_list(seeds)
     found = splits(data, batch_key=batch_key, split_key=split_key, held_out=held_out)
     _check_target(data, target)
-    whole, kept_out = _tasks(tasks, {"batch_key": batch_key, "label_key": label_key, "target": target}, found)
+    whole, kept_out = _tasks(wanted, {"batch_key": batch_key, "label_key": label_key, "target": target}, found)
     found_id = data_id(data, layer=layer, columns=(batch_key, label_key))
     setting = Setting(
         data=name or "data",
-        data_id=found_id,
+        data_id=_counted(found_id, without),
         content=identity.content(data, layer=layer, identity=found_id),
         n_obs=int(data.n_obs),
         layer=layer,
         batch_key=batch_key,
         label_key=label_key,
         target=target,
+        metrics=chosen_metrics,
+        unlabelled=without,
         accelerator=accelerator,
         path=path,
         cache_dir=cache_dir,
@@ -228,6 +242,11 @@ def plan(
                 for line, part in _inputs(entry, names, data, target)
             ]
     return Plan(tuple(jobs), setting)
+
+
+def _counted(identity: str, unlabelled: list[str] | None) -> str:
+    """Identifier of the data where some cells are left out of scores: not the same numbers; as ``tl.evaluate`` has it."""
+    return identity if unlabelled is None else _files.fingerprint([identity, sorted(unlabelled)])
 
 
 def _named_once(chosen: Sequence[Entry]) -> None:
@@ -260,11 +279,11 @@ def _check_target(data: Any, target: str | None) -> None:
 
 
 def _tasks(
-    tasks: str | Sequence[str] | None, columns: Mapping[str, str | None], found: Sequence[Split]
+    tasks: list[str] | None, columns: Mapping[str, str | None], found: Sequence[Split]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Tasks that are asked of all cells, and those that hold some out; one that needs the values has to be named."""
     columns = {**columns, "values": None if tasks is None else "X"}
-    known = TASKS.names() if tasks is None else [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
+    known = TASKS.names() if tasks is None else tasks
     specs = [TASKS.describe(name) for name in known]
     lacking = {spec.name: [n for n in spec.needs if columns.get(n) is None] for spec in specs}
     usable = [spec for spec in specs if not lacking[spec.name]]
@@ -294,5 +313,10 @@ def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], set
         about += [_keys.HIGHLY_VARIABLE, identity.training(METHODS.get(entry.method))]
     model_id = _files.fingerprint(about)
     target = {task: s.target if "target" in TASKS.describe(task).needs else None for task in tasks}
-    cells = {task: _files.fingerprint([model_id, task, target[task], identity.scoring(task)]) for task in tasks}
+    cells = {}
+    for task in tasks:
+        chosen = named(task, s.metrics)
+        asked = [model_id, task, target[task], identity.scoring(task, chosen)]
+        asked += [] if s.metrics is None and s.unlabelled is None else [chosen, s.unlabelled and sorted(s.unlabelled)]
+        cells[task] = _files.fingerprint(asked)
     return Job(model_id, entry, seed, split, cells)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from scssl.bench.plan import Job, Plan
+    from scssl.bench.plan import Job, Plan, Setting
 
 _LOOK_AGAIN = 0.5  # seconds until we ask whether another process has done its job
 _ABSENT = "not done yet, and policy='cached' computes nothing"
@@ -91,7 +91,7 @@ def _all(
     if not todo:
         return
     if policy == CACHED:
-        yield _absent(todo, stored)
+        yield _absent(todo, stored, setting)
         return
     cells = Cells.of(
         data,
@@ -99,6 +99,7 @@ def _all(
         label_key=setting.label_key,
         layer=setting.layer,
         target=setting.target,
+        unlabelled=setting.unlabelled or (),
         values=any("values" in TASKS.describe(task).needs for job in todo for task in job.cells),
     )
     bench = Bench(cells, setting, policy, again)
@@ -152,11 +153,11 @@ def _stored(plan: Plan, policy: str) -> tuple[Done, dict[str, str]]:
     return done, again
 
 
-def _absent(jobs: Sequence[Job], stored: Done) -> Done:
+def _absent(jobs: Sequence[Job], stored: Done, setting: Setting) -> Done:
     """Rows that say what was not computed."""
     done = Done()
     for job in jobs:
-        for cell_id, rows in owed(job, _results.FAILED, _ABSENT, {"seed": job.seed}):
+        for cell_id, rows in owed(job, _results.FAILED, _ABSENT, {"seed": job.seed}, setting=setting):
             if cell_id not in stored.rows:
                 done.rows[cell_id] = [{**row, "cell_id": cell_id} for row in rows]
     return done
@@ -197,6 +198,7 @@ def _table(plan: Plan, finished: dict[str, Rows]) -> pd.DataFrame:
     """Rows in the order of the plan, under the names that the plan has for data and lines."""
     setting = plan.setting
     common = {"data": setting.data, "data_id": setting.data_id, "n_obs": setting.n_obs}
+    common |= {"batch_key": setting.batch_key or "", "label_key": setting.label_key or ""}
     rows = [
         {**row, **common, "key": row["method"] if job.entry is None else job.key}
         for job in plan.jobs

@@ -149,7 +149,7 @@ class Child:
         about = {"seed": job.seed, "n_obs": setting.n_obs, "data_id": setting.data_id, "created": _results.now()}
         done = Done(computed=len(job.cells), seconds=seconds)
         cache = self.bench.cache
-        for cell_id, rows in owed(job, status, message, about, cells=self.bench.cells):
+        for cell_id, rows in owed(job, status, message, about, setting=setting, cells=self.bench.cells):
             record = cache.read(cell_id) if cache and self.bench.policy != "always" else None
             if record is not None and not record.failed:
                 done.rows[cell_id] = record.rows

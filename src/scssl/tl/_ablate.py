@@ -30,6 +30,8 @@ def ablate(
     seeds: int | Sequence[int] = 1,
     split_key: str | None = None,
     held_out: str | Sequence[str] = EACH,
+    metrics: str | Sequence[str] | None = None,
+    unlabelled: str | Sequence[str] | None = None,
     layer: str | None = None,
     accelerator: str = "auto",
     name: str = "",
@@ -51,7 +53,7 @@ def ablate(
     grid
         Values to try for fields of the configuration, and for ``within_batch``, ``preset``, ``precision``, ``mask_by``:
         ``{"temperature": [0.1, 0.5], "views": ssl.tl.pairs("mask:0.2", "gaussian")}``.
-    batch_key, label_key, tasks, seeds, split_key, held_out
+    batch_key, label_key, tasks, seeds, split_key, held_out, metrics, unlabelled
         As for :func:`scssl.tl.benchmark`.
     layer, accelerator, name
         As for :func:`scssl.tl.benchmark`.
@@ -101,6 +103,8 @@ def ablate(
         seeds=seeds,
         split_key=split_key,
         held_out=held_out,
+        metrics=metrics,
+        unlabelled=unlabelled,
         layer=layer,
         accelerator=accelerator,
         name=name,

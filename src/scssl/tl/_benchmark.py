@@ -31,6 +31,8 @@ def benchmark(
     held_out: str | Sequence[str] = EACH,
     embeddings: Sequence[str] = (),
     target: str | None = None,
+    metrics: str | Sequence[str] | None = None,
+    unlabelled: str | Sequence[str] | None = None,
     layer: str | None = None,
     accelerator: str = "auto",
     name: str = "",
@@ -69,6 +71,12 @@ def benchmark(
     target
         Modality that is to be predicted from the others, for the task ``modality_prediction``: models are trained with it,
         and embed held-out cells without it.
+    metrics
+        Names of metrics, see :func:`scssl.tl.metrics`; by default those marked ``default``.
+    unlabelled
+        Values of `label_key` that mean that a cell has no label, e.g. ``["undefined", "nan"]``. Methods are trained on
+        these cells too; they, and those without a value, are left out of scores that use labels, and counted in the
+        message of the row.
     layer
         Layer to read; ``X`` by default.
     accelerator
@@ -129,6 +137,8 @@ def benchmark(
         held_out=held_out,
         embeddings=embeddings,
         target=target,
+        metrics=metrics,
+        unlabelled=unlabelled,
         layer=layer,
         accelerator=accelerator,
         name=name,

@@ -10,8 +10,9 @@ import numpy as np
 import scssl
 from scssl import _keys, _results, _settings
 from scssl._files import fingerprint
-from scssl._registry import METRICS, TASKS, listed, nearest
+from scssl._registry import TASKS, listed, nearest
 from scssl._validate import ERROR, Problem, columns, enforce
+from scssl._validate import wanted as wanted_of
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
 from scssl.data.columns import column, is_mudata
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 PROFILES = ("clean", "paper")
 EACH = "each"
 SOURCE = "source"
-_ABOUT_UNLABELLED = ("label_missing_values", "unlabelled_cells")
-_NO_VALUE = "nan"  # what a missing value reads as
 
 
 def evaluate(
@@ -125,7 +124,7 @@ def evaluate(
     """
     names = [use_rep] if isinstance(use_rep, str) else list(use_rep)
     keys = {"batch_key": batch_key, "label_key": label_key, "split_key": split_key}
-    without = _without(unlabelled)
+    without = wanted_of.unlabelled(unlabelled)
     enforce(
         _problems(
             data,
@@ -141,7 +140,7 @@ def evaluate(
     enforce(_target(data, target, modality))
     kept_out = _held_out(data, held_out, split_key or batch_key)
     holder = data if modality is None else data.mod[modality]
-    wanted, chosen_metrics = _asked(tasks, metrics)
+    wanted, chosen_metrics = wanted_of.scores(tasks, metrics)
     cells = Cells.of(
         data,
         batch_key=batch_key,
@@ -172,6 +171,8 @@ def evaluate(
     common = {
         "data_id": _identity(data, holder, keys, without),
         "n_obs": len(cells),
+        "batch_key": batch_key or "",
+        "label_key": label_key or "",
         "seed": seed,
         "peak_mb": _results.peak_mb(),
         "device": "cpu",
@@ -218,7 +219,7 @@ def _problems(
         yield from columns.batch(data, keys["batch_key"])
     if keys["label_key"] is not None:
         found = columns.label(data, keys["label_key"], keys["batch_key"])
-        told = () if unlabelled is None else _ABOUT_UNLABELLED
+        told = () if unlabelled is None else wanted_of.ABOUT_UNLABELLED
         yield from (problem for problem in found if problem.code not in told)
     if keys["split_key"] is not None:
         yield from columns.present(data, keys["split_key"], "split_key") if grouped else _split(data, keys["split_key"])
@@ -252,13 +253,6 @@ def _split(data: Any, split_key: Any) -> Iterator[Problem]:
         found = listed(sorted(set(values.astype(str))), 5)
         message = f"split_key={split_key!r} calls {n_query} of {len(values)} cells {_keys.QUERY!r}; it has {found}."
         yield Problem("split_one_sided", "split_key", message, fix)
-
-
-def _without(unlabelled: str | Sequence[str] | None) -> list[str] | None:
-    """Values that mean no label; with any of them a missing value means it too."""
-    if unlabelled is None:
-        return None
-    return [_NO_VALUE, *([unlabelled] if isinstance(unlabelled, str) else map(str, unlabelled))]
 
 
 def _held_out(data: Any, held_out: str | Sequence[str] | None, key: str | None) -> list[str] | None:
@@ -298,25 +292,6 @@ def _seen(data: Any, key: str, cells: Cells, modality: str | None) -> tuple[str,
     if used or modality is not None:
         return "", ""
     return "", f"Nothing is known of how the embedding was made; it must not have seen {cells.target!r}."
-
-
-def _asked(
-    tasks: str | Sequence[str] | None, metrics: str | Sequence[str] | None
-) -> tuple[list[str] | None, list[str] | None]:
-    """Names of tasks and metrics as lists; metrics alone say which tasks are meant."""
-    named = None if metrics is None else [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
-    wanted = None if tasks is None else [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
-    if named is None:
-        return wanted, None
-    homes = [METRICS.describe(name).task for name in named]
-    if wanted is None:
-        return list(dict.fromkeys(homes)), named
-    enforce(
-        Problem("metric_of_other_task", "metrics", f"Metric {name!r} belongs to the task {home!r}, not to {wanted}.")
-        for name, home in zip(named, homes, strict=True)
-        if home not in wanted
-    )
-    return wanted, named
 
 
 def _chosen(tasks: list[str] | None, cells: Cells) -> list[str]:

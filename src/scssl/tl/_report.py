@@ -117,26 +117,20 @@ def _commands(rows: pd.DataFrame, records: dict[str, dict[str, Any]]) -> list[st
     methods = [m for m in dict.fromkeys(rows["method"]) if m in METHODS and m not in controls()]
     tasks = [t for t in dict.fromkeys(rows["task"]) if t]
     versions = [v for v in dict.fromkeys(rows["version"]) if v]
-    data = [
-        f"{n} (content {i})" for n, i in rows[["data", "data_id"]].drop_duplicates().itertuples(index=False) if n or i
-    ]
-    batch_key = next((r["batch_key"] for r in records.values() if r.get("batch_key")), "")
     lines = [
         *(f"# pip install scssl=={version}" for version in versions),
         "import scssl as ssl",
         "",
-        *(f"adata = ...  # {name}" for name in data),
     ]
-    if methods:
-        seeds = rows.loc[rows["method"].isin(methods), "seed"].nunique()
-        keys = f"batch_key={_said(batch_key)}, label_key=..."
-        lines.append(f"ssl.tl.benchmark(adata, methods={methods}, tasks={tasks}, {keys}, seeds={seeds})")
+    seeds = rows.loc[rows["method"].isin(methods), "seed"].nunique()
+    data = rows[["data", "data_id", "batch_key", "label_key"]].drop_duplicates(["data", "data_id"])
+    for d in data.itertuples(index=False):
+        lines.append(f"adata = ...  # {d.data} (content {d.data_id})")
+        keys = "".join(f"{name}={getattr(d, name)!r}, " for name in ("batch_key", "label_key") if getattr(d, name))
+        if methods:
+            lines.append(f"ssl.tl.benchmark(adata, methods={methods}, tasks={tasks}, {keys}seeds={seeds})")
     lines += [_fit(key, record) for key, record in records.items()]
     return [line.replace("\n", " ").replace("\r", " ") for line in lines]
-
-
-def _said(value: str) -> str:
-    return repr(value) if value else "..."
 
 
 def _fit(key: str, record: dict[str, Any]) -> str:
