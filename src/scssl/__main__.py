@@ -6,11 +6,13 @@ import argparse
 import shutil
 import sys
 import textwrap
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scssl import __version__
 from scssl._errors import InputError, ScsslError
+from scssl.data.calm import calm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,16 +182,8 @@ def _read(path: Path) -> AnnData | MuData:
         raise InputError(msg, code="no_file", parameter="data", fix="Pass the path of a file.")
     kind = _kind(path, parameter="data")
     try:
-        if kind == "h5mu":
-            import mudata
-
-            from scssl.data.calm import calm
-
-            with calm():
-                return mudata.read_h5mu(path)
-        import anndata
-
-        return anndata.read_zarr(path) if kind == "zarr" else anndata.read_h5ad(path)
+        with calm():
+            return getattr(import_module("mudata" if kind == "h5mu" else "anndata"), f"read_{kind}")(path)
     except (OSError, KeyError, ValueError) as error:
         msg = f"{str(path)!r} cannot be read as {kind}: {error}."
         raise InputError(msg, code="damaged_file", parameter="data", fix="Copy or write the file again.") from error
@@ -207,7 +201,6 @@ def _check_out(data: Path, out: Path) -> None:
 
 def _save(data: AnnData | MuData, path: Path) -> None:
     from scssl import _files
-    from scssl.data.calm import calm
 
     with _files.atomic(path) as temporary, calm():
         getattr(data, f"write_{_kind(path, parameter='out')}")(temporary)

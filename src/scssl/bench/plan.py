@@ -316,7 +316,7 @@ def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], set
     cells = {}
     for task in tasks:
         chosen = named(task, s.metrics)
-        asked = [model_id, task, target[task], identity.scoring(task, chosen)]
+        asked: list[Any] = [model_id, task, target[task], identity.scoring(task, chosen)]
         asked += [] if s.metrics is None and s.unlabelled is None else [chosen, s.unlabelled and sorted(s.unlabelled)]
         cells[task] = _files.fingerprint(asked)
     return Job(model_id, entry, seed, split, cells)
