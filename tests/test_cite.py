@@ -13,6 +13,7 @@ from scssl._cite import bibliography, references
 from scssl._registry import DATASETS, METHODS, METRICS, TASKS, VIEWS
 
 ROOT = Path(ssl.__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.parametrize("registry", [METHODS, METRICS, TASKS, VIEWS, DATASETS], ids=lambda r: r.kind)
@@ -37,6 +38,59 @@ def test_entries_are_whole_and_unique():
         fields = set(re.findall(r"^ +(\w+) *=", entry, flags=re.M))
         assert {"title", "author", "year"} <= fields, key
         assert fields & {"journal", "booktitle"}, key
+
+
+def split_entries(text):
+    """Entries, by counting braces."""
+    entries, depth, begin = [], 0, 0
+    for i, letter in enumerate(text):
+        if depth == 0 and letter == "@":
+            begin = i
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        assert depth >= 0, f"a brace too many after {text[max(i - 60, 0) : i]!r}"
+        if letter == "}" and depth == 0:
+            entries.append(text[begin : i + 1])
+    assert depth == 0, f"the entry {text[begin : begin + 40]!r} is not closed"
+    return entries
+
+
+@pytest.mark.parametrize("file", [ROOT / "references.bib", DOCS / "extra.bib"], ids=lambda path: path.name)
+def test_the_file_is_nothing_but_whole_entries(file):
+    text = file.read_text(encoding="utf-8")
+    entries = split_entries(text)
+    assert len(entries) == text.count("\n@") + text.startswith("@")
+    rest = text
+    for entry in entries:
+        rest = rest.replace(entry, "", 1)
+    assert [line for line in rest.splitlines() if line.strip() and not line.startswith("%")] == []
+    keys = []
+    for entry in entries:
+        head, *fields = entry.splitlines()
+        found = re.fullmatch(
+            r"@(article|inproceedings|incollection|book|misc|techreport|phdthesis|software)\{(\w+),", head
+        )
+        assert found, head
+        keys.append(found[2])
+        assert fields[-1] == "}", keys[-1]
+        names = [re.match(r" +(\w+) *= *[{\d]", line) for line in fields[:-1]]
+        assert all(names), (keys[-1], [line for line, name in zip(fields, names, strict=False) if not name])
+        assert all(line.endswith(",") for line in fields[:-2]), keys[-1]
+        found = [name[1].lower() for name in names]
+        assert len(set(found)) == len(found), f"{keys[-1]} names a field twice"
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["<<<<<<< HEAD\n", "  year = {2020},\n", "}\n", "@article{a,\n  title = {T},\n"],
+)
+def test_damage_is_noticed(damage, tmp_path):
+    text = (ROOT / "references.bib").read_text(encoding="utf-8")
+    place = text.index("\n@", len(text) // 2) + 1
+    file = tmp_path / "references.bib"
+    file.write_text(text[:place] + damage + text[place:], encoding="utf-8")
+    with pytest.raises(AssertionError):
+        test_the_file_is_nothing_but_whole_entries(file)
 
 
 def test_cite_by_name_and_by_key():
