@@ -4,6 +4,7 @@
     python benchmarks/within_batch.py scvi                     # the reference; needs scvi-tools, see below
     python benchmarks/within_batch.py run [--lines NAME ...]   # train and score; resumes where it stopped
     python benchmarks/within_batch.py table                    # Markdown
+    python benchmarks/within_batch.py summary
     python benchmarks/within_batch.py figure
 
 Everything is kept in ``benchmarks/results/within_batch``. scVI may live in an environment of its own: the steps meet in
@@ -200,6 +201,26 @@ def table(options: argparse.Namespace) -> None:
     print(f"\n**purity of 15 neighbours, minus scVI's**\n\n{markdown(against)}")
 
 
+def summary(options: argparse.Namespace) -> None:
+    """Lines that were scored on all of the sets, as mean differences to scVI."""
+    rows = kept()
+    sets = [name for name in options.sets if name in REAL and name in set(rows["set"])]
+    hard = [name for name in MIXED if name in set(rows["set"])]
+    found = {}
+    for what, over in (("total", sets), ("bio", sets), ("batch", sets), ("accuracy", sets), ("purity", hard)):
+        wide = rows[rows["set"].isin(over)].pivot_table(what, "line", "set")
+        if "scvi" not in wide.index:
+            continue
+        against = wide.sub(wide.loc["scvi"])
+        title = "purity, hard" if what == "purity" else what
+        found[title] = against.mean(axis=1, skipna=False)
+        if what in ("total", "purity"):
+            found[f"{title}, worst set"] = against.min(axis=1, skipna=False)
+    frame = pd.DataFrame(found).dropna(subset=["total"]).sort_values("total", ascending=False)
+    print(f"{len(sets)} sets: {', '.join(sets)}; {len(hard)} hard ones: {', '.join(hard)}\n")
+    print(markdown(frame))
+
+
 def figure(options: argparse.Namespace) -> None:
     """Every line against scVI: a dot for each set, a bar at their median; purity on the sets made to be mixed wrongly."""
     import matplotlib.pyplot as plt
@@ -247,7 +268,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    steps = {"prepare": prepare, "scvi": scvi, "run": run, "table": table, "figure": figure}
+    steps = {"prepare": prepare, "scvi": scvi, "run": run, "table": table, "summary": summary, "figure": figure}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=steps)
     parser.add_argument("--sets", nargs="+", default=[*FILES, *HARD])
