@@ -4,8 +4,8 @@
     python benchmarks/grid.py table
 
 One line changes one thing of the default. ``within_batch`` and the views are those of the default with batches. Settings are
-chosen by the mean over the sets of total and typing accuracy, one seed; differences below 0.02 are noise and change
-nothing. ``python benchmarks/within_batch.py prepare`` makes the files.
+chosen by the mean over the sets of total and typing accuracy, one seed; differences below 0.02 in both are noise and
+change nothing. ``python benchmarks/within_batch.py prepare`` makes the files.
 """
 
 from __future__ import annotations
