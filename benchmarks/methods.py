@@ -96,7 +96,7 @@ def main() -> None:
     torch.set_num_threads(1)
     ssl.settings.verbosity = "error"
     warnings.simplefilter("ignore", ssl.ScsslWarning)
-    known = pd.read_csv(options.out) if options.out.exists() else pd.DataFrame(columns=["data"])
+    known = pd.read_csv(options.out) if options.out.exists() else pd.DataFrame(columns=["data", "key"])
     if not options.table:
         options.out.parent.mkdir(exist_ok=True)
         for name in options.sets:

@@ -219,6 +219,11 @@ def summary(options: argparse.Namespace) -> None:
     frame = pd.DataFrame(found).dropna(subset=["total"]).sort_values("total", ascending=False)
     print(f"{len(sets)} sets: {', '.join(sets)}; {len(hard)} hard ones: {', '.join(hard)}\n")
     print(markdown(frame))
+    shown = [line for line in ("simclr | mask, mixing", "simclr | mask", "scvi", "pca") if line in frame.index]
+    scores = {"total": sets, "bio": sets, "accuracy": sets, "purity": hard}
+    for what, over in scores.items():
+        wide = rows[rows["set"].isin(over)].pivot_table(what, "line", "set").reindex(shown)
+        print(f"\n{what}\n\n{markdown(wide[over])}")
 
 
 def figure(options: argparse.Namespace) -> None:
