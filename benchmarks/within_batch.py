@@ -244,7 +244,8 @@ def figure(options: argparse.Namespace) -> None:
         for what, sets in panels.items()
     }
     order = differences["total"].median(axis=1).drop(["scvi", *set(SCVI) & {"scvi, defaults"}], errors="ignore")
-    lines = order.sort_values().index
+    enough = differences["total"].count(axis=1) > 1
+    lines = order[enough.reindex(order.index)].sort_values().index
     _, axes = plt.subplots(1, 4, figsize=(13, 0.24 * len(lines) + 1.4), sharey=True, layout="constrained")
     for ax, (what, wide), title in zip(axes, differences.items(), titles, strict=True):
         ax.axvline(0, color="0.3", lw=0.8)
@@ -258,6 +259,7 @@ def figure(options: argparse.Namespace) -> None:
         ax.tick_params(labelsize=7)
         ax.grid(axis="y", lw=0.3)
         ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylim(-0.7, len(lines) - 0.3)
     axes[0].set_yticks(range(len(lines)), [line.replace(" | ", ", ") for line in lines])
     plt.savefig(HERE.parent / "docs" / "_static" / "within_batch.png", dpi=130)
 
