@@ -34,7 +34,7 @@ CHANGES = {
     "random": lambda a: random.random(),
     "numpy": lambda a: np.random.random(),  # noqa: NPY002 - it is the global one that is meant
     "torch": lambda a: torch.rand(1),
-    "threads": lambda a: torch.set_num_threads(1),
+    "threads": lambda a: torch.set_num_threads(torch.get_num_threads() + 1),
     "filters": lambda a: warnings.simplefilter("ignore"),
     "environment": lambda a: os.environ.__setitem__("SCSSL_TEST", "1"),
 }

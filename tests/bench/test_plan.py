@@ -112,10 +112,10 @@ def test_when_a_recipe_was_run_does_not_count(small, monkeypatch):
 
 def test_the_code_counts(small, monkeypatch):
     usual = cells_of(small)
-    monkeypatch.setattr(identity, "training", lambda method: "changed")
+    monkeypatch.setattr(identity, "training", lambda *_: "changed")
     assert not cells_of(small) & usual
     monkeypatch.undo()
-    monkeypatch.setattr(identity, "scoring", lambda task: "changed")
+    monkeypatch.setattr(identity, "scoring", lambda *_: "changed")
     made = plan.plan(small, methods=["simclr"], **GIVEN)
     assert not set(made.table()["cell_id"]) & usual
     monkeypatch.undo()
@@ -151,7 +151,7 @@ def test_a_plan_for_other_data_or_code_is_refused(small, monkeypatch):
     other.var["highly_variable"] = np.arange(other.n_vars) < 7
     with pytest.raises(InputError, match="other genes"):
         made.verify(other)
-    monkeypatch.setattr(identity, "training", lambda method: "changed")
+    monkeypatch.setattr(identity, "training", lambda *_: "changed")
     with pytest.raises(InputError, match=r"another version of scssl.*'pca'"):
         made.verify(small)
 

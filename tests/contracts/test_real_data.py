@@ -107,8 +107,9 @@ def test_trains_embeds_and_comes_back(name, cells, tmp_path):
     with calm():
         known, query = cells.known.copy(), cells.query.copy()
     several = hasattr(known, "mod")
+    side_by_side = {"fusion": "concat"} if several else {}
     with no_warning_but_ours():
-        model = ssl.tl.fit(known, name, batch_key=cells.batch_key, max_epochs=2, batch_size=128)
+        model = ssl.tl.fit(known, name, batch_key=cells.batch_key, max_epochs=2, batch_size=128, **side_by_side)
         ssl.tl.embed(query, model)
         model.save(tmp_path / "model")
         again = ssl.load(tmp_path / "model").embed(query)

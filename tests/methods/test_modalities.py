@@ -140,7 +140,7 @@ def test_controls_too(name, partial):
 @pytest.mark.parametrize("name", [*TRAINED, "untrained"])
 def test_one_modality_alone(name, whole, unchanged):
     mdata = whole.copy()
-    quick = QUICK if name in TRAINED else {}
+    quick = QUICK | {"fusion": "concat", "width": 64} if name in TRAINED else {}
     model = ssl.tl.fit(mdata, name, **quick)
     ssl.tl.embed(mdata, model, modality="prot")
     alone = mdata.obsm[f"X_{name}_prot"]

@@ -58,7 +58,7 @@ def test_the_loss_is_that_of_the_paper_and_both_views_feed_the_bank(group):
     made.loss((cells(4, first=100), cells(4, first=100, seed=5)))
     a, b = (made.project(made.represent(view)) for view in (first, second))
     near_a, near_b = made.neighbors(a, first), made.neighbors(b, first)
-    terms = [nt_xent(x, made.predict(y), 0.5, first.group) for x, y in ((near_a, b), (near_b, a))]
+    terms = [nt_xent(x, made.predict(y), made.config.temperature, first.group) for x, y in ((near_a, b), (near_b, a))]
     torch.testing.assert_close(made.loss((first, second))["loss"], sum(terms) / 2)
     fed = F.normalize(torch.cat((a, b)).detach(), dim=1)
     torch.testing.assert_close(made.bank.keys, fed.flip(0))

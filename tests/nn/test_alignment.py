@@ -87,7 +87,7 @@ def cells():
 @pytest.mark.parametrize("name", TRAINED)
 def test_no_method_knows_of_it(name, cells, tmp_path):
     mdata = cells.copy()
-    model = ssl.tl.fit(mdata, name, fusion="clip", max_epochs=10, batch_size=40)
+    model = ssl.tl.fit(mdata, name, fusion="clip", width=64, max_epochs=10, batch_size=40)
     assert mdata.obsm[f"X_{name}"].shape == (120, 128)
     assert (model.history["loss"] - model.history["alignment"]).abs().min() > 0
     assert model.history["alignment"].iloc[-1] < model.history["alignment"].iloc[0]

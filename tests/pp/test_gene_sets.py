@@ -115,7 +115,7 @@ def test_refusals(adata, unchanged, tmp_path):
 
 
 def test_real_sets_on_real_cells(shared_data):
-    adata = ad.read_h5ad(shared_data / "rna_kang_ctrl_8donors.h5ad", backed="r")
+    adata = ad.read_h5ad(shared_data / "rna_pbmc_facs_10types.h5ad", backed="r")
     var = ad.AnnData(var=adata.var.copy())
     adata.file.close()
     ssl.pp.gene_sets(var, shared_data / "genesets" / "msigdb_hallmark_v7.0.symbols.gmt")

@@ -177,7 +177,7 @@ def stored(part: Any, genes: np.ndarray, *, key: str, modality: str) -> GeneSets
         raise KeyNotFoundError(msg, code="no_gene_sets", parameter="gene_sets", fix=fix)
     rows = part.var_names.get_indexer(genes)
     members = sp.csr_matrix(part.varm[key])[rows].toarray().T > 0
-    named = pd.Index(genes).get_indexer(pd.Index(np.asarray(shelf[key]["regulators"], dtype=str)))
+    named = pd.Index(genes).get_indexer(pd.Index(np.asarray(list(shelf[key]["regulators"]), dtype=str)))
     return GeneSets([str(name) for name in shelf[key]["names"]], np.ascontiguousarray(members), named)
 
 

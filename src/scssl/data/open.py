@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from scssl._errors import InputError
+from scssl.data.calm import calm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,8 @@ def _open(path: Path, until: ExitStack) -> Any:
         if path.suffix == H5MU:
             import mudata
 
-            file = mudata.read_h5mu(path, backed="r")
+            with calm():
+                file = mudata.read_h5mu(path, backed="r")
             until.callback(file.file.close)
             return file
         if path.suffix == ZARR:
