@@ -70,7 +70,7 @@ def test_the_file_without_counts(shared_data, unchanged):
 
 @pytest.mark.filterwarnings("ignore::scssl.ScsslWarning")  # genes that are zero without the batch held out
 def test_simclr_within_batches_beats_pca_on_real_cells(shared_data):
-    """The idea that makes it work, on the smallest set: the table of all sets is made by benchmarks/batches.py."""
+    """The idea that makes it work, on the smallest set: the table of all sets is made by benchmarks/methods.py."""
     adata = ad.read_h5ad(shared_data / "rna_pancreas_5technologies.h5ad")
     ssl.pp.recipe(adata, batch_key="batch")
     methods = {"pca": {}, "simclr": {}, "mixed": {"method": "simclr", "within_batch": "off"}}
