@@ -1,4 +1,4 @@
-"""Quality of every method on real cells: the default preset of each, nothing tuned to a set.
+"""Quality of every method on real cells: the default preset of each, the same for all sets.
 
     python benchmarks/methods.py [--seeds 3] [--sets NAME ...] [--methods NAME ...] [--out benchmarks/results/methods.csv]
     python benchmarks/methods.py --table
@@ -24,7 +24,7 @@ import scssl as ssl
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / "results" / "methods"
-SETS = ("pancreas", "pbmc", "kang", "cite")
+SETS = ("pancreas", "kang", "mesc", "cite")
 METHODS = ("simclr", "moco", "nnclr", "vicreg", "barlow_twins", "byol", "simsiam")
 CONTROLS = ("pca", "untrained", "random")
 KEYS = {"batch_key": "batch", "label_key": "cell_type"}

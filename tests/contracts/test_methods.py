@@ -19,6 +19,12 @@ TRAINED = [name for name in ALL if METHODS.describe(name).trains]
 N, GENES = 90, 60
 
 
+def rounding(name):
+    """How far sums in another order may differ: more where layers of 512 are added up."""
+    tolerance = 5e-6 if METHODS.describe(name).decodes and METHODS.describe(name).trains else 1e-6
+    return {"rtol": tolerance, "atol": tolerance}
+
+
 def quick(name: str) -> dict:
     return {"max_epochs": 2, "batch_size": 32} if METHODS.describe(name).trains else {}
 
@@ -88,10 +94,10 @@ def test_embedding_of_a_cell_depends_on_this_cell_alone(name, trained, cells):
     model = trained[name].model
     whole = model.embed(cells)
     order = np.random.default_rng(0).permutation(N)
-    np.testing.assert_allclose(model.embed(cells[order].copy()), whole[order], rtol=5e-6, atol=5e-6)
-    np.testing.assert_allclose(model.embed(cells[:7].copy()), whole[:7], rtol=5e-6, atol=5e-6)
+    np.testing.assert_allclose(model.embed(cells[order].copy()), whole[order], **rounding(name))
+    np.testing.assert_allclose(model.embed(cells[:7].copy()), whole[:7], **rounding(name))
     for batch_size in (1, 7, 256):
-        np.testing.assert_allclose(model.embed(cells, batch_size=batch_size), whole, rtol=5e-6, atol=5e-6)
+        np.testing.assert_allclose(model.embed(cells, batch_size=batch_size), whole, **rounding(name))
     np.testing.assert_array_equal(model.embed(cells), whole)
 
 
@@ -100,8 +106,8 @@ def test_order_of_genes_and_extra_genes_do_not_matter(name, trained, cells):
     model = trained[name].model
     order = np.random.default_rng(0).permutation(cells.n_vars)
     wider = ad.concat([cells[:, order].copy(), noise_genes(cells)], axis=1, merge="first")
-    np.testing.assert_allclose(model.embed(cells[:, order].copy()), model.embed(cells), rtol=5e-6, atol=5e-6)
-    np.testing.assert_allclose(model.embed(wider), model.embed(cells), rtol=5e-6, atol=5e-6)
+    np.testing.assert_allclose(model.embed(cells[:, order].copy()), model.embed(cells), **rounding(name))
+    np.testing.assert_allclose(model.embed(wider), model.embed(cells), **rounding(name))
 
 
 def noise_genes(cells: ad.AnnData) -> ad.AnnData:
@@ -130,11 +136,11 @@ def test_kinds_of_matrix_do_not_matter(name, trained, cells, tmp_path):
     locked.X = dense.copy()
     locked.X.flags.writeable = False
     np.testing.assert_allclose(model.embed(locked), expected, atol=1e-5)
-    np.testing.assert_allclose(model.embed(cells[:, :]), expected, rtol=5e-6, atol=5e-6)
+    np.testing.assert_allclose(model.embed(cells[:, :]), expected, **rounding(name))
     path = tmp_path / "cells.h5ad"
     cells.write_h5ad(path)
     backed = ad.read_h5ad(path, backed="r")
-    np.testing.assert_allclose(model.embed(backed), expected, rtol=5e-6, atol=5e-6)
+    np.testing.assert_allclose(model.embed(backed), expected, **rounding(name))
     backed.file.close()
 
 
@@ -224,7 +230,7 @@ def test_muon_data_need_no_branch(name):
     model = ssl.tl.fit(mdata, name, batch_key="batch", **quick(name))
     assert mdata.obsm[f"X_{name}"].shape == (80, model.n_dims)
     assert set(model.features) == {"rna", "prot"}
-    np.testing.assert_allclose(model.embed(mdata[:9].copy()), model.embed(mdata)[:9], rtol=5e-6, atol=5e-6)
+    np.testing.assert_allclose(model.embed(mdata[:9].copy()), model.embed(mdata)[:9], **rounding(name))
 
 
 @pytest.mark.parametrize("name", ALL)
