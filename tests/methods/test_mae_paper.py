@@ -171,14 +171,17 @@ def test_gp_to_tf_shows_its_targets_without_the_factor(adata):
     assert not visible[:, 0].any()
 
 
-@pytest.mark.parametrize("mask", ["random", "gene_programme", "gp_to_gp", "gp_to_tf"])
-def test_every_mask_trains(adata, mask):
+# the decoder starts at the means, so that a lower loss is knowledge of the cell; most genes here depend on no other one
+@pytest.mark.parametrize(
+    ("mask", "share"), [("random", 0.95), ("gene_programme", 0.8), ("gp_to_gp", 0.8), ("gp_to_tf", 0.8)]
+)
+def test_every_mask_trains(adata, mask, share):
     rate = {"rate": 0.2} if mask == "gene_programme" else {}
     made = adata.copy()
     model = ssl.tl.fit(
-        made, "mae", mask=mask, max_epochs=30, batch_size=50, hidden=(32,), width=8, learning_rate=5e-3, **rate
+        made, "mae", mask=mask, max_epochs=100, batch_size=50, hidden=(32,), width=8, learning_rate=5e-3, **rate
     )
-    assert model.history["loss"].iloc[-1] < 0.96 * model.history["loss"].iloc[0]
+    assert model.history["loss"].iloc[-1] < share * model.history["loss"].iloc[0]
     assert np.isfinite(made.obsm["X_mae"]).all()
 
 
