@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from scssl.nn.dropout import Dropout
 from scssl.nn.inputs import INDICATOR, ZERO, Input
 from scssl.nn.norm import BatchNorm1d, DomainBatchNorm1d
 
@@ -62,9 +63,9 @@ class MLP(nn.Sequential):
             if norm:
                 layers.append(DomainBatchNorm1d(after, n_domains) if n_domains else BatchNorm1d(after))
             if i == len(sizes) - 2:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             else:
-                layers += [ACTIVATIONS[activation](), *([nn.Dropout(hidden_dropout)] if hidden_dropout else [])]
+                layers += [ACTIVATIONS[activation](), *([Dropout(hidden_dropout)] if hidden_dropout else [])]
         super().__init__(*layers)
 
     def forward(self, x: Tensor, domain: Tensor | None = None) -> Tensor:
