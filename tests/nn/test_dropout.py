@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from scssl.nn.dropout import Dropout
+from scssl.train.device import seeded
 
 
 def drop(x: torch.Tensor, p: float, seed: int = 0) -> torch.Tensor:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, torch.device("cpu")):
         return Dropout(p).train()(x)
 
 
