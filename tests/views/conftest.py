@@ -48,7 +48,7 @@ def ring():
 def context(values, ring):
     """What every registered view has to know."""
     known = {VIEWS.get(name)().key: ring for name in ("knn", "bbknn", "mnn")}
-    known["thin/rna"] = np.full(CELLS, SCALE, dtype=np.float32)
+    known["counts/rna"] = np.full(CELLS, SCALE, dtype=np.float32)
     return views.Context(np.arange(CELLS), lambda index: values[index], CELLS, known=known)
 
 

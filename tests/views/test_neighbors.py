@@ -374,4 +374,4 @@ def test_partners_are_measured_in_the_modality_that_is_mixed(mudata):
         known = [j for j in rna.indices[rna.indptr[i] : rna.indptr[i + 1]] if there[j]]
         assert any(torch.equal(batch.x["prot"][i], plain[j]) for j in known or [i])
     views.Thin().prepare(source, lacking)
-    assert (source.known["thin/prot"] > 0).sum() == there.sum()
+    assert (source.known["counts/prot"] > 0).sum() == there.sum()

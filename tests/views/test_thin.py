@@ -13,7 +13,7 @@ import scssl as ssl
 from scssl import views
 from scssl._errors import InputError
 from scssl.data.source import Source
-from scssl.views.thin import _binomial
+from scssl.views._counts import kept
 
 
 def prepared(data, modality="rna"):
@@ -34,18 +34,18 @@ def test_counts_are_found_again_exactly(target_sum):
     adata = ssl.datasets.pbmc68k()
     ssl.pp.recipe(adata, target_sum=target_sum, n_top_genes=500)
     values, counts, context = prepared(adata)
-    factor = torch.from_numpy(context.known["thin/rna"])[:, None]
+    factor = torch.from_numpy(context.known["counts/rna"])[:, None]
     assert torch.equal((torch.expm1(values) * factor).round(), counts)
     totals = adata.layers["counts"].sum(1).A1
     target = 1e4 if target_sum else np.median(totals)
     has = counts.sum(1).numpy() > 0
-    assert np.allclose(context.known["thin/rna"][has], totals[has] / target, rtol=1e-5)
+    assert np.allclose(context.known["counts/rna"][has], totals[has] / target, rtol=1e-5)
 
 
 def thinned(values, counts, context, fraction, seed=0):
     """The view, and the counts that it stands for."""
     view = views.Thin(fraction=fraction, p=1.0)(values, context, torch.Generator().manual_seed(seed))
-    factor = torch.from_numpy(context.known[f"thin/{context.modality}"])[:, None]
+    factor = torch.from_numpy(context.known[f"counts/{context.modality}"])[:, None]
     left = torch.expm1(view.double()) * factor * (1 - fraction)
     assert torch.allclose(left, left.round(), atol=1e-2)
     left = left.round()
@@ -70,9 +70,9 @@ def test_as_many_counts_are_lost_as_was_asked_for(pbmc, fraction):
 def test_counts_that_stay_are_binomial(n, share, generator):
     from scipy import stats
 
-    kept = _binomial(torch.full((20000,), float(n)), share, generator()).numpy()
-    seen = np.bincount(kept.astype(int), minlength=n + 1)
-    wanted = stats.binom.pmf(np.arange(n + 1), n, share) * len(kept)
+    stay = kept(torch.full((20000,), float(n)), share, generator()).numpy()
+    seen = np.bincount(stay.astype(int), minlength=n + 1)
+    wanted = stats.binom.pmf(np.arange(n + 1), n, share) * len(stay)
     common = wanted > 5
     chi2 = ((seen - wanted)[common] ** 2 / wanted[common]).sum()
     assert stats.chi2.sf(chi2, common.sum()) > 1e-3
@@ -84,7 +84,7 @@ def test_the_expectation_is_the_cell(pbmc, generator):
     view = views.Thin(p=1.0)
     mean = torch.stack([torch.expm1(view(values, context, generator(seed)).double()) for seed in range(200)])
     truth = torch.expm1(values.double())
-    factor = torch.from_numpy(context.known["thin/rna"])[:, None].double()
+    factor = torch.from_numpy(context.known["counts/rna"])[:, None].double()
     sigma = (counts / 200).sqrt() / factor  # of the mean of n' / (s / 2)
     z = ((mean.mean(0) - truth) / sigma)[counts > 0]
     assert float(z.std()) == pytest.approx(1, abs=0.03)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scssl.views._base import Context, View
 from scssl.views.corrupt import CrossOver, Gaussian, InnerSwap, Mask, Replace
+from scssl.views.nb_noise import NbNoise
 from scssl.views.neighbors import Bbknn, Knn, Mnn, Neighbor
 from scssl.views.pipeline import PIPELINES, describe, resolve
 from scssl.views.thin import Thin
@@ -18,6 +19,7 @@ __all__ = [
     "Knn",
     "Mask",
     "Mnn",
+    "NbNoise",
     "Neighbor",
     "Replace",
     "Thin",

@@ -32,6 +32,8 @@ PIPELINES: dict[str, tuple[str | dict[str, Any], ...]] = {
         *_CLEAR,
     ),
     "mask": ("mask:0.5",),
+    # the same cell, measured once more and less deeply
+    "counts": ({"view": "nb_noise", "p": 1.0}, {"view": "thin", "p": 1.0}),
     # the four that scSSL-Bench chose by search
     "tuned": ("mnn:0.5", "gaussian:0.3", "inner_swap:0.3", "mask:0.5"),
     "none": (),
