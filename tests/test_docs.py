@@ -52,7 +52,8 @@ def run(code: str, folder: Path, *paths: Path) -> str:
     """Run code in a new process in an empty folder; its standard output."""
     file = folder / "page.py"
     file.write_text(quiet(code), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_WAIT_POLICY": "PASSIVE"}
+    ours = Path(ssl.__file__).parents[1]  # the scssl that is tested, wherever another one is installed
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*paths, ours))), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
         [sys.executable, file.name],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False,
@@ -89,7 +90,7 @@ def test_the_second_example_of_the_readme_runs(tmp_path):
 
 PAGES = [
     *("index.md", "quickstart.md", "guides/multimodal.md", "guides/compare.md"),
-    *("concepts/results.md", "concepts/masks.md", "concepts/two_stages.md"),
+    *("concepts/results.md", "concepts/masks.md", "concepts/two_stages.md", "concepts/modalities.md"),
 ]
 
 

@@ -101,4 +101,4 @@ def test_a_file_that_is_no_h5ad(tmp_path, capsys):
     assert "cannot be read as h5ad" in capsys.readouterr().err
     (tmp_path / "x.loom").write_bytes(b"not at all")
     assert main(["check", str(tmp_path / "x.loom")]) == 1
-    assert "ends in '.loom', expected .h5ad, .h5mu, .zarr" in capsys.readouterr().err
+    assert "ends in '.loom', expected one of .h5ad, .zarr, .h5mu" in capsys.readouterr().err

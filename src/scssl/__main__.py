@@ -6,13 +6,12 @@ import argparse
 import shutil
 import sys
 import textwrap
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scssl import __version__
 from scssl._errors import InputError, ScsslError
-from scssl.data.calm import calm
+from scssl.data.open import SUFFIXES, fits, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 DEMO_METHODS = ("pca", "untrained", "simclr", "vicreg")
 DEMO_SEEDS = 2
-KINDS = ("h5ad", "h5mu", "zarr")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,45 +163,8 @@ def _settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _kind(path: Path, *, parameter: str) -> str:
-    """``"h5ad"``, ``"h5mu"`` or ``"zarr"``, by the name of a file."""
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in KINDS:
-        msg = f"{parameter}={str(path)!r} ends in {path.suffix!r}, expected {', '.join(f'.{k}' for k in KINDS)}."
-        raise InputError(
-            msg, code="unknown_file_type", parameter=parameter, fix="Write it with adata.write_h5ad(path)."
-        )
-    return kind
-
-
-def _read(path: Path) -> AnnData | MuData:
-    if not path.exists():
-        msg = f"There is no file {str(path)!r} (looked in {path.absolute().parent})."
-        raise InputError(msg, code="no_file", parameter="data", fix="Pass the path of a file.")
-    kind = _kind(path, parameter="data")
-    try:
-        with calm():
-            return getattr(import_module("mudata" if kind == "h5mu" else "anndata"), f"read_{kind}")(path)
-    except (OSError, KeyError, ValueError) as error:
-        msg = f"{str(path)!r} cannot be read as {kind}: {error}."
-        raise InputError(msg, code="damaged_file", parameter="data", fix="Copy or write the file again.") from error
-
-
-def _check_out(data: Path, out: Path) -> None:
-    """Refuse a file to write that cannot hold what is read, before anything is trained."""
-    held, asked = (_kind(path, parameter=name) == "h5mu" for path, name in ((data, "data"), (out, "out")))
-    if held != asked:
-        what = "a MuData" if held else "an AnnData"
-        msg = f"out={str(out)!r} ends in {out.suffix!r}, and {str(data)!r} holds {what}."
-        fix = f"Pass --out {out.with_suffix('.h5mu' if held else '.h5ad')}."
-        raise InputError(msg, code="unknown_file_type", parameter="out", fix=fix)
-
-
 def _save(data: AnnData | MuData, path: Path) -> None:
-    from scssl import _files
-
-    with _files.atomic(path) as temporary, calm():
-        getattr(data, f"write_{_kind(path, parameter='out')}")(temporary)
+    write(data, path)
     _say(f"wrote {path}")
 
 
@@ -255,7 +216,7 @@ def _list(kind: str) -> None:
 def _check(data: Path, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None) -> None:
     import scssl as ssl
 
-    found = ssl.pp.check(_read(data), method=method, layer=layer, batch_key=batch_key, label_key=label_key)
+    found = ssl.pp.check(read(data), method=method, layer=layer, batch_key=batch_key, label_key=label_key)
     for row in found.itertuples():
         _say(f"{row.severity:8s} {row.code} ({row.parameter}): {row.message} {row.fix}")
     numbers = {word: int((found["severity"] == word).sum()) for word in ("error", "warning")}
@@ -278,8 +239,8 @@ def _fit(
 ) -> None:
     import scssl as ssl
 
-    _check_out(data, out)
-    adata = _read(data)
+    fits(data, out)
+    adata = read(data)
     if recipe:
         ssl.pp.recipe(adata, batch_key=batch_key, layer=layer)
         layer = None
@@ -293,8 +254,8 @@ def _fit(
 def _embed(data: Path, model: Path, *, recipe: bool, layer: str | None, out: Path) -> None:
     import scssl as ssl
 
-    _check_out(data, out)
-    adata = _read(data)
+    fits(data, out)
+    adata = read(data)
     if recipe:
         ssl.pp.recipe(adata, layer=layer)
         layer = None
@@ -312,7 +273,7 @@ def _write_scores(table: Any, out: Path) -> None:
 def _evaluate(data: Path, use_rep: list[str], *, out: Path | None, **options: Any) -> None:
     import scssl as ssl
 
-    table = ssl.tl.evaluate(_read(data), use_rep=use_rep, **options)
+    table = ssl.tl.evaluate(read(data), use_rep=use_rep, **options)
     _say(_summary(table))
     if out is not None:
         _write_scores(table, out)
@@ -335,13 +296,13 @@ def _benchmark(
 
     how: dict[str, Any] = {"n_jobs": n_jobs, "timeout": timeout}
     if data is not None and plan is not None:
-        made = cluster.write(plan, _read(data), data=data, cache_dir=cache_dir, **options)
+        made = cluster.write(plan, read(data), data=data, cache_dir=cache_dir, **options)
         _say(f"wrote {plan}: {len(made.table())} cells of {len(made.jobs)} embeddings, 0 to {len(made.table()) - 1}")
         return
     if plan is not None:
-        table = cluster.follow(plan, _read, cell=cell, collect=collect, **how)
+        table = cluster.follow(plan, read, cell=cell, collect=collect, **how)
     elif data is not None and out is not None:
-        table = ssl.tl.benchmark(_read(data), cache_dir=cache_dir, name=data.stem, **how, **options)
+        table = ssl.tl.benchmark(read(data), cache_dir=cache_dir, name=data.stem, **how, **options)
     else:
         msg = "There is nothing to do: no file of data and of results (--out), and no plan (--plan)."
         fix = "For example: scssl benchmark data.h5ad --batch-key batch --label-key cell_type --out scores.csv"
@@ -354,7 +315,7 @@ def _benchmark(
 def _report(scores: Path, out: Path) -> None:
     import scssl as ssl
 
-    ssl.tl.report(_read(scores) if scores.suffix.lower().removeprefix(".") in KINDS else ssl.get.scores(scores), out)
+    ssl.tl.report(read(scores) if scores.suffix.lower() in SUFFIXES else ssl.get.scores(scores), out)
 
 
 def _cite(names: list[str]) -> None:
@@ -370,7 +331,7 @@ def _demo(*, out: Path, data: Path | None, batch_key: str, label_key: str, seeds
     import scssl as ssl
 
     mpl.use("agg")
-    adata = ssl.datasets.pbmc68k(batches=3) if data is None else _read(data)
+    adata = ssl.datasets.pbmc68k(batches=3) if data is None else read(data)
     name = "pbmc68k (simulated batches)" if data is None else data.stem
     ssl.pp.recipe(adata, batch_key=batch_key)
     table = ssl.tl.benchmark(

@@ -72,3 +72,11 @@ def warn(message: str) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
         frame, level = frame.f_back, level + 1  # type: ignore[assignment]
     warnings.warn(message, ScsslWarning, stacklevel=level)
+
+
+def told(*sentences: str) -> list[str]:
+    """Warn of each of some sentences, if there is any in it, and return them for the record."""
+    said = [sentence for sentence in sentences if sentence]
+    for sentence in said:
+        warn(sentence)
+    return said

@@ -15,7 +15,7 @@ import scssl as ssl
 from scssl._errors import CheckpointError, InputError, KeyNotFoundError, NotFittedError, ScsslWarning
 from scssl.methods._finetune import Supervised, Tuning, _trained, _weights
 from scssl.methods._holdout import by_cell, by_group
-from scssl.methods._model import MANIFEST
+from scssl.methods._saved import MANIFEST
 
 QUICK = {"max_epochs": 30, "batch_size": 64}
 

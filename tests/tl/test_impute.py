@@ -205,3 +205,88 @@ def test_answers_are_what_the_task_scores(made, trained):
     blind = rna.copy()
     blind.X = np.where(mask, 0, csr(rna).toarray()).astype(np.float32)
     np.testing.assert_allclose(own["unhidden"], decoded(trained, blind)["rna"], atol=1e-5)
+
+
+# from files
+
+
+def written(data, folder, kind):
+    getattr(data, f"write_{kind}")(folder / f"cells.{kind}")
+    return folder / f"cells.{kind}"
+
+
+def as_it_was(path):
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return [(str(f), f.read_bytes()) for f in files]
+
+
+@pytest.mark.parametrize("in_memory_mb", [1000, 0])
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_a_file_is_reconstructed_as_the_cells_in_memory(made, trained, tmp_path, kind, in_memory_mb):
+    rna = made.mod["rna"].copy()
+    path = written(rna, tmp_path, kind)
+    before = as_it_was(path)
+    with ssl.settings.override(in_memory_mb=in_memory_mb):
+        found = ssl.tl.reconstruct(path, trained, batch_size=50)
+    assert ssl.tl.reconstruct(rna, trained) is None
+    assert list(found.index) == list(rna.obs_names)
+    np.testing.assert_allclose(found[rna.var_names], rna.layers["pca_reconstructed"], atol=1e-6)
+    assert as_it_was(path) == before
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_a_file_is_imputed_as_the_cells_in_memory(query, reference, trained, tmp_path, kind):
+    rna = query.mod["rna"].copy()
+    path = written(rna, tmp_path, kind)
+    reference.write_h5mu(tmp_path / "reference.h5mu")
+    before = as_it_was(path)
+    for known in (reference, tmp_path / "reference.h5mu", str(tmp_path / "reference.h5mu")):
+        found = ssl.tl.impute(path, trained, modality="prot", reference=known)
+        assert ssl.tl.impute(rna, trained, modality="prot", reference=reference) is None
+        np.testing.assert_array_equal(found, rna.obsm["pca_prot"])
+        assert list(found.columns) == list(reference.mod["prot"].var_names)
+        assert list(found.index) == list(rna.obs_names)
+    assert as_it_was(path) == before
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_an_embedding_in_a_file_finds_neighbours(query, reference, trained, tmp_path, kind):
+    for data in (query, reference):
+        data.obsm["X_mine"] = trained.embed(data.mod["rna"])
+    ssl.tl.impute(query, reference, modality="prot", use_rep="mine")
+    rna = query.mod["rna"].copy()
+    rna.obsm["X_mine"] = query.obsm["X_mine"]
+    reference.write_h5mu(tmp_path / "reference.h5mu")
+    found = ssl.tl.impute(written(rna, tmp_path, kind), tmp_path / "reference.h5mu", modality="prot", use_rep="mine")
+    np.testing.assert_array_equal(found, query.obsm["mine_prot"])
+
+
+def test_a_decoder_answers_from_a_file(made, reference, query, tmp_path):
+    joint = ssl.tl.fit(reference, "mae", max_epochs=2, hidden=(16,), width=8, batch_size=64)
+    rna = query.mod["rna"].copy()
+    found = ssl.tl.impute(written(rna, tmp_path, "h5ad"), joint, modality="prot")
+    ssl.tl.impute(rna, joint, modality="prot")
+    np.testing.assert_array_equal(found, rna.obsm["mae_prot"])
+    assert rna.uns["scssl"]["imputed"]["mae_prot"]["how"] == "decoder"
+    whole = written(query, tmp_path, "h5mu")
+    with pytest.raises(ssl.InputError, match=r"reconstructs 'rna', 'prot'; of a file one of them") as caught:
+        ssl.tl.reconstruct(whole, joint)
+    assert caught.value.code == "needs_modality"
+    both = ssl.tl.reconstruct(whole, joint, modality="prot")
+    ssl.tl.reconstruct(query, joint)
+    np.testing.assert_allclose(both, query.mod["prot"].layers["mae_reconstructed"], atol=1e-6)
+    # one modality of a joint model, of an AnnData that holds it
+    ssl.tl.reconstruct(rna, joint, modality="rna")
+    assert np.isfinite(rna.layers["mae_reconstructed"]).all()
+
+
+def test_files_that_cannot_be_read_are_refused(trained, tmp_path):
+    (tmp_path / "text.h5ad").write_text("not HDF5")
+    for path, code in ((tmp_path / "absent.h5ad", "no_file"), (tmp_path / "text.h5ad", "damaged_file")):
+        for call in (
+            lambda path=path: ssl.tl.reconstruct(path, trained),
+            lambda path=path: ssl.tl.impute(path, trained, modality="prot"),
+        ):
+            with pytest.raises(ssl.InputError) as caught:
+                call()
+            assert caught.value.code == code

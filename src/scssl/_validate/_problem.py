@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scssl._errors import InputError, KeyNotFoundError, warn
+from scssl._errors import InputError, KeyNotFoundError, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +60,4 @@ def enforce(problems: Iterable[Problem]) -> list[str]:
         if problem.severity == ERROR:
             raise problem.error()
         warnings.append(f"{problem.message} {problem.fix}".strip())
-    for sentence in warnings:
-        warn(sentence)
-    return warnings
+    return told(*warnings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,13 @@ NOTHING = "cells_miss_all_modalities"
 
 def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
     """The object is an AnnData or a MuData whose parts fit together."""
-    if not hasattr(data, "obs_names") or not hasattr(data, "obsm"):
+    if isinstance(data, str | os.PathLike):
+        message = (
+            f"{parameter}={str(data)!r} is a path, expected AnnData or MuData in memory: results are written into it."
+        )
+        fix = "Read the file first: anndata.read_h5ad(path); or call model.embed(path), which returns the values."
+        yield Problem("not_anndata", parameter, message, fix)
+    elif not hasattr(data, "obs_names") or not hasattr(data, "obsm"):
         kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
         fix = "Wrap a matrix: anndata.AnnData(matrix, obs=..., var=...)."
         yield Problem("not_anndata", parameter, f"{parameter} is a {kind}, expected AnnData or MuData.", fix)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import scssl
 from scssl import _files, _random, _results
-from scssl._errors import warn
+from scssl._errors import told
 from scssl._registry import listed
 from scssl._validate import Problem, columns, enforce
 from scssl._validate import config as check_config
@@ -117,12 +117,12 @@ def finetune(data: Any, model: Model, tuning: Tuning) -> Model:
     labels = _labels(data, tuning.label_key)
     labelled = np.flatnonzero(labels.notna())
     classes, codes = np.unique(labels.iloc[labelled].to_numpy(dtype=str), return_inverse=True)
-    notes += _said(_left_out(labels, tuning.label_key))
+    notes += told(_left_out(labels, tuning.label_key))
     source, found = model.source(data, layer=tuning.layer)
     source.label = np.full(source.n_obs, -1, dtype=np.int64)
     source.label[labelled] = codes
     held, how = _held_out(data, codes, labelled, tuning)
-    notes += _said([how] if how.endswith(".") else [])
+    notes += told(how if how.endswith(".") else "")
 
     module = copy.deepcopy(model.module)
     device = resolve_device(tuning.accelerator)
@@ -189,15 +189,9 @@ def _labels(data: Any, key: str) -> pd.Series:
     return text.mask(text.str.strip().str.lower().isin(columns.UNLABELLED))
 
 
-def _left_out(labels: pd.Series, key: str) -> list[str]:
+def _left_out(labels: pd.Series, key: str) -> str:
     n = int(labels.isna().sum())
-    return [f"{n} of {len(labels)} cells have no label in {key!r} and are left out."] if n else []
-
-
-def _said(notes: list[str]) -> list[str]:
-    for note in notes:
-        warn(note)
-    return notes
+    return f"{n} of {len(labels)} cells have no label in {key!r} and are left out." if n else ""
 
 
 def _held_out(data: Any, codes: np.ndarray, labelled: np.ndarray, tuning: Tuning) -> tuple[np.ndarray, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 import scssl
 from scssl import _files, _keys, _random, _results
-from scssl._errors import InputError, warn
+from scssl._errors import InputError, told
 from scssl._registry import METHODS, MethodSpec
 from scssl._validate import columns as check_columns
 from scssl._validate import config as check_config
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scssl._validate import Problem
+    from scssl.views.masks import Masking
 
 
 _NO_MIXING = (
@@ -132,12 +133,11 @@ def fit(data: Any, request: Request) -> Model:
         mask_by=request.mask_by,
         stream=_may_stream(kind.spec, config, request),
     )
-    if _may_mix(config, source, request, compared):
+    if _mixes(config, source, request, compared):
         if source.stream is None:
             config = kind.configure(request.preset, **request.config, views=MIXING)
         else:
-            notes.append(_NO_MIXING)
-            warn(_NO_MIXING)
+            notes += told(_NO_MIXING)
     started = time.perf_counter()
     for view in getattr(config, "views", ()):
         view.prepare(source, data)
@@ -147,11 +147,8 @@ def fit(data: Any, request: Request) -> Model:
     module.start(source)
     started_from = "" if request.init is None else _warm(module, source, request.init, notes)
     identity = data_id(data, layer=request.layer, columns=(request.batch_key,), modalities=list(source.sizes))
-    run = _run(module, source, request, compared=compared, identity=identity + started_from)
-    run = replace(run, masking=masking)
-    if run.sampler.note:
-        notes.append(run.sampler.note)
-        warn(run.sampler.note)
+    run = _run(module, source, request, compared=compared, masking=masking, identity=identity + started_from)
+    notes += told(run.sampler.note)
     history = _learn(module, source, run, request)
     record = {
         **_described(module, source, request, identity=identity, compared=compared),
@@ -162,9 +159,7 @@ def fit(data: Any, request: Request) -> Model:
         "device": str(device),
     }
     collapsed = monitor.collapse_note(history[-1]["effective_rank"], config.width) if history else ""
-    if collapsed:
-        notes.append(collapsed)
-        warn(collapsed)
+    notes += told(collapsed)
     record |= {"collapsed": collapsed, "warnings": "\n".join(notes)}
     return Model(module, source.features, record, pd.DataFrame(history), accelerator=request.accelerator)
 
@@ -172,15 +167,13 @@ def fit(data: Any, request: Request) -> Model:
 def _warm(module: Any, source: Source, init: Model, notes: list[str]) -> str:
     """Start from the weights of another model; what that was and how much of it was of use, as JSON."""
     coverage = transfer(module, source.features, init)
-    for note in said(coverage):
-        notes.append(note)
-        warn(note)
+    notes += told(*said(coverage))
     about = {name: init.record[name] for name in ("config_id", "data_id", "seed", "epochs", "created")}
     return _files.canonical({**about, "coverage": coverage})
 
 
-def _may_mix(config: Any, source: Source, request: Request, compared: str) -> bool:
-    """Whether the views that look for the same kind of cell in other batches are the default."""
+def _mixes(config: Any, source: Source, request: Request, compared: str) -> bool:
+    """Whether the default views look for the same kind of cell in other batches: where there are several to compare."""
     asked = "views" in request.config or request.preset == "paper" or not hasattr(config, "views")
     return not asked and compared != OFF and len(source.batch_names) > 1
 
@@ -191,7 +184,9 @@ def _may_stream(spec: MethodSpec, config: Any, request: Request) -> bool:
     return spec.trains and request.devices in ("auto", 1) and all(type(v).prepare is View.prepare for v in views)
 
 
-def _run(module: Any, source: Source, request: Request, *, compared: str, identity: str) -> Run:
+def _run(
+    module: Any, source: Source, request: Request, *, compared: str, masking: Masking | None, identity: str
+) -> Run:
     config = module.config
     batch_size = getattr(config, "batch_size", 256)
     if compared == SAMPLE and source.batch is not None:
@@ -203,7 +198,8 @@ def _run(module: Any, source: Source, request: Request, *, compared: str, identi
     plain = module.plain_config()
     plain.pop("max_epochs", None)  # a longer run continues a shorter one
     about = [request.method, plain, request.seed, identity, compared, request.precision, _genes_hash(source)]
-    run_id = _files.fingerprint(about)
+    if masking is not None:
+        about.append(masking.identity)  # gene sets stand beside the data and the configuration
     return Run(
         method=request.method,
         seed=request.seed,
@@ -214,10 +210,11 @@ def _run(module: Any, source: Source, request: Request, *, compared: str, identi
         learning_rate=getattr(config, "learning_rate", 0.0),
         weight_decay=getattr(config, "weight_decay", 0.0),
         within_groups=compared == MASK,
+        masking=masking,
         patience=getattr(config, "patience", None),
         precision=request.precision,
         checkpoint_dir=Path(request.checkpoint_dir) if request.checkpoint_dir else None,
-        run_id=run_id,
+        run_id=_files.fingerprint(about),
         resume=request.resume,
         paced=isinstance(module, SelfSupervised) and module.paced,
         progress=request.progress,

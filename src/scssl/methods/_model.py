@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-import scssl
-from scssl import _files
-from scssl._errors import CheckpointError, InputError, NotFittedError, warn
+from scssl._errors import InputError, NotFittedError, warn
 from scssl._registry import METHODS, listed, unknown
 from scssl._settings import settings
 from scssl._validate import ERROR, Problem, enforce
@@ -26,6 +23,7 @@ from scssl.data.columns import column, is_mudata
 from scssl.data.open import opened
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
+from scssl.methods import _saved
 from scssl.train.device import resolve as resolve_device
 from scssl.train.device import seeded
 from scssl.train.loop import embed
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from scssl.data.align import Alignment
     from scssl.methods._base import Method
 
-FORMAT = 1
-WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "README.md"
 EMBED_BATCH = 4096
 
 
@@ -254,25 +250,7 @@ class Model:
         InputError
             If something exists at `path` and `overwrite` is false, or is not a model.
         """
-        from safetensors.torch import save_file
-
-        target = Path(path)
-        if target.exists() and not (overwrite and (target / MANIFEST).exists()):
-            msg = f"path={str(path)!r} exists already."
-            fix = "Pass overwrite=True." if (target / MANIFEST).exists() else "It is not a saved model: choose another."
-            raise InputError(msg, code="path_exists", parameter="path", fix=fix)
-        with _files.atomic(target) as folder:
-            folder.mkdir()
-            tensors = {name: value.cpu().contiguous() for name, value in self.module.state_dict().items()}
-            save_file(tensors, folder / WEIGHTS)
-            (folder / MANIFEST).write_text(json.dumps(self._manifest(folder), indent=1), encoding="utf-8")
-            (folder / CARD).write_text(self.card(), encoding="utf-8")
-
-    def _manifest(self, folder: Path) -> dict[str, Any]:
-        weights = folder / WEIGHTS
-        return {
-            "format": FORMAT,
-            "version": scssl.__version__,
+        about = {
             "method": self.method,
             "config": self.module.plain_config(),
             "features": {name: names.tolist() for name, names in self.features.items()},
@@ -280,8 +258,8 @@ class Model:
             "classes": list(self.classes),
             "record": self.record,
             "history": self.history.to_dict("list"),
-            "files": {WEIGHTS: {"bytes": weights.stat().st_size, "sha256": _files.sha256(weights)}},
         }
+        _saved.write(Path(path), self.module.state_dict(), about, card=self.card(), overwrite=overwrite)
 
     def card(self) -> str:
         """A page in Markdown that says what the model is, how it was made and how to use it."""
@@ -328,8 +306,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         If a file is missing, damaged (size and SHA-256 are checked), of a newer format, or a weight does not fit.
     """
     folder = Path(path)
-    manifest = _read_manifest(folder)
-    _verify(folder, manifest["files"])
+    manifest = _saved.read(folder)
     kind = METHODS.get(manifest["method"])
     features = {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
     sizes = {name: len(names) for name, names in features.items()}
@@ -337,61 +314,6 @@ def load(path: str | os.PathLike[str]) -> Model:
         module = kind(kind.configure(**manifest["config"]), sizes, manifest.get("batches", ()))
         if manifest.get("classes"):
             module.add_classifier(manifest["classes"])
-    _load_weights(module, folder / WEIGHTS)
+    _saved.fill(module, folder)
     record = {**manifest["record"], "path": str(folder)}
     return Model(module.eval(), features, record, pd.DataFrame(manifest["history"]))
-
-
-def _damaged(message: str, fix: str = "Copy the folder again from where it was saved.") -> CheckpointError:
-    return CheckpointError(message, code="damaged_model", parameter="path", fix=fix)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    file = folder / MANIFEST
-    if folder.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".npy"}:
-        msg = f"path={str(folder)!r} looks like a pickle: files that can run code are not read, by design."
-        raise _damaged(msg, "Pass a folder written by Model.save.")
-    if not file.exists():
-        why = f"it has no {MANIFEST}" if folder.is_dir() else "there is no such folder"
-        msg = f"path={str(folder)!r} is not a saved model: {why}."
-        raise _damaged(msg, "Pass a folder written by Model.save.")
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        number = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        msg = f"{file} cannot be read: {type(error).__name__} {error}."
-        raise _damaged(msg) from error
-    if number != FORMAT:
-        msg = f"{folder} has model format {number}; this version of scssl ({scssl.__version__}) reads format {FORMAT}."
-        raise CheckpointError(msg, code="unknown_format", parameter="path", fix="Install a newer scssl.")
-    missing = [key for key in ("method", "config", "features", "record", "history", "files") if key not in manifest]
-    if missing:
-        msg = f"{file} lacks {', '.join(missing)}."
-        raise _damaged(msg)
-    return manifest
-
-
-def _verify(folder: Path, files: Mapping[str, Any]) -> None:
-    for name in {WEIGHTS, *files}:
-        file = folder / Path(name).name
-        if not file.exists() or name not in files:
-            msg = f"{folder} has no {name}, or its manifest does not list it."
-            raise _damaged(msg)
-        size = file.stat().st_size
-        if size != files[name]["bytes"]:
-            msg = f"{file} has {size} bytes, its manifest says {files[name]['bytes']}."
-            raise _damaged(msg)
-        if _files.sha256(file) != files[name]["sha256"]:
-            msg = f"{file} was changed: its SHA-256 is not the one in the manifest."
-            raise _damaged(msg)
-
-
-def _load_weights(module: Method, file: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        module.load_state_dict(load_file(file), strict=True)
-    except (SafetensorError, RuntimeError) as error:
-        msg = f"{file} does not fit the method that its manifest names: {error}"
-        raise _damaged(msg) from error

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys, _settings
-from scssl._errors import InputError, warn
+from scssl._errors import InputError, told, warn
 from scssl._registry import listed, nearest
 from scssl._validate import Problem, columns, enforce
 from scssl._validate.names import key as check_key
@@ -121,8 +121,7 @@ def _by_surroundings(
     else:
         keys = pd.util.hash_array(np.asarray(reference.obs_names, dtype=object))
         codes, confidence, note = by_line(known, known_codes, x, keys=keys)
-    if note:
-        warn(note)
+    told(note)
     _write(query, name, np.asarray(labels.categories)[codes], confidence)
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from scssl import _keys, _settings
-from scssl._errors import InputError, warn
+from scssl._errors import InputError, told
 from scssl._registry import listed, nearest
 from scssl._validate import Problem, enforce
 from scssl._validate.names import key as check_key
+from scssl._validate.objects import container as check_container
 from scssl.data.columns import is_mudata
 from scssl.data.matrix import csr
+from scssl.data.open import SUFFIXES, opened
 from scssl.tasks._regression import by_neighbors
 from scssl.tl._pair import alike, dense, embedded, model_of, slot, whole
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -26,17 +32,27 @@ if TYPE_CHECKING:
     from scssl.methods._model import Model
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """Values of a modality, cells x features, and how they were come by."""
+
+    name: str
+    values: np.ndarray
+    features: Sequence[str] | np.ndarray
+    how: str
+
+
 def impute(
-    query: AnnData | MuData,
+    query: AnnData | MuData | str | os.PathLike[str],
     model_or_reference: Model | str | os.PathLike[str] | AnnData | MuData,
     *,
     modality: str,
-    reference: AnnData | MuData | None = None,
+    reference: AnnData | MuData | str | os.PathLike[str] | None = None,
     use_rep: str | None = None,
     k: int = 5,
     layer: str | None = None,
     key_added: str | None = None,
-) -> None:
+) -> pd.DataFrame | None:
     """Predict a modality that was not measured in the query from one that was.
 
     With a model that decodes, its decoder answers. With any other model the query and a `reference` are embedded from what
@@ -47,13 +63,16 @@ def impute(
     Parameters
     ----------
     query
-        Cells without the modality. If they have it, it is not looked at.
+        Cells without the modality, or the path of an h5ad, zarr or h5mu file of them (nothing is written to it). If they
+        have it, it is not looked at.
     model_or_reference
-        What :func:`scssl.tl.fit` returned, or the folder of a saved model; or cells in which the modality was measured.
+        What :func:`scssl.tl.fit` returned, or the folder of a saved model; or cells in which the modality was measured, or
+        the path of a file of them.
     modality
         The modality to predict.
     reference
-        With a model that does not decode: cells in which the modality was measured, such as those it was trained on.
+        With a model that does not decode: cells in which the modality was measured, such as those it was trained on, or
+        the path of a file of them.
     use_rep
         With a reference alone: slot of ``obsm`` of both objects, with or without ``X_``.
     k
@@ -65,8 +84,8 @@ def impute(
 
     Returns
     -------
-    None
-        Slots written to `query`:
+    None, or of a path a pandas.DataFrame
+        The values of a file are returned, cells by features. Slots written to a `query` in memory:
 
         - ``.obsm["<key>_<modality>"]``: the values, float32 of shape ``(n_obs, features)``
         - ``.uns["scssl"]["imputed"]["<key>_<modality>"]``: names of the features, and how they were predicted
@@ -93,53 +112,46 @@ def impute(
     True
     """
     enforce(whole(k, example=5))
-    teacher: Any = model_or_reference
-    if hasattr(model_or_reference, "obsm"):
-        enforce(_pair_problems(query, model_or_reference, modality, use_rep))
-        name = _keys.bare(str(use_rep))
-        x, known = (dense(data.obsm[slot(data, str(use_rep))]) for data in (query, teacher))
-    else:
-        model = model_of(model_or_reference)
-        name = model.method
-        decoder = _decoded(model, query, modality, layer)
-        if decoder is not None:
-            _write(query, name if key_added is None else key_added, modality, *decoder, how="decoder")
-            return
-        teacher = _teacher(model, reference, modality)
-        x, known = (_embedded(model, data, modality, layer) for data in (query, teacher))
-    part = _part(teacher, modality)
-    position = teacher.obs_names.get_indexer(part.obs_names)
-    values = csr(part, layer=layer)
-    _refuse_holes(values.data, modality)
-    predicted, note = by_neighbors(known[position], values, x, k=int(k))
-    if note:
-        warn(note)
-    how = f"mean of {min(int(k), len(position))} neighbours"
-    _write(query, name if key_added is None else key_added, modality, predicted, part.var_names, how=how)
+    if key_added is not None:
+        enforce(check_key(key_added, parameter="key_added"))
+    with ExitStack() as until:
+        cells, teacher = _cells(query, until), model_or_reference
+        if hasattr(teacher, "obsm") or _is_file(teacher):
+            found = _from_reference(cells, _cells(teacher, until), modality, use_rep, k=k, layer=layer)
+        else:
+            model = model_of(teacher)
+            enforce(check_container(cells, parameter="query"))
+            found = _from_model(cells, model, modality, _cells(reference, until), k=k, layer=layer)
+        if _is_file(query):
+            return _frame(found.values, cells.obs_names, found.features)
+    _write(cells, found.name if key_added is None else key_added, modality, found)
+    return None
 
 
 def reconstruct(
-    data: AnnData | MuData,
+    data: AnnData | MuData | str | os.PathLike[str],
     model: Model | str | os.PathLike[str],
     *,
     layer: str | None = None,
     modality: str | None = None,
     key_added: str | None = None,
     batch_size: int | None = None,
-) -> None:
+) -> pd.DataFrame | None:
     """Write the values that a model reconstructs from the embedding of each cell: what it keeps, without the noise.
 
     Parameters
     ----------
     data
-        AnnData or MuData: any cells, genes in any order.
+        AnnData or MuData: any cells, genes in any order; or the path of an h5ad, zarr or h5mu file (read by blocks; nothing
+        is written to it).
     model
         What :func:`scssl.tl.fit` returned, or the folder of a saved model; its method must decode, see the column
         ``decodes`` of ``tl.methods(full=True)``.
     layer
         Layer to read; by default the one the model was trained on.
     modality
-        Reconstruct this modality of a MuData; by default all of the model.
+        Reconstruct this modality of a MuData; by default all of the model. Of an AnnData: the modality that it holds, of a
+        model of several.
     key_added
         The layer is called ``<key_added>_reconstructed``; the name of the method by default.
     batch_size
@@ -147,8 +159,9 @@ def reconstruct(
 
     Returns
     -------
-    None
-        Slots written (for a MuData, to each modality):
+    None, or of a path a pandas.DataFrame
+        The values of a file are returned, cells by features of the model. Slots written to an object in memory (for a MuData,
+        to each modality):
 
         - ``.layers["<key>_reconstructed"]``: float32 of the shape of ``X``; NaN for genes that the model does not use
 
@@ -178,15 +191,75 @@ def reconstruct(
         known = list(model.features)
         message = f"modality={modality!r} is not one of the model, which has {listed(known)}."
         enforce([Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)])
-    values = decoded(model, data, layer=layer, batch_size=batch_size)
+    names = list(model.features) if modality is None else [modality]
+    with ExitStack() as until:
+        cells = _cells(data, until)
+        if _is_file(data):
+            enforce(_one_table(names))
+        alone = None if is_mudata(cells) else modality
+        values = decoded(model, cells, layer=layer, modality=alone, batch_size=batch_size)
+        if _is_file(data):
+            return _frame(values[names[0]], cells.obs_names, model.features[names[0]])
+    parts = {name: cells.mod[name] if is_mudata(cells) else cells for name in names}
     made = {}
-    for name in values if modality is None else (modality,):
-        part = data.mod[name] if is_mudata(data) else data
-        rows = data.obs_names.get_indexer(part.obs_names)
-        made[name] = (part, aligned(values[name][rows], model.features[name], part.var_names))
-    for part, matrix in made.values():
-        part.layers[_keys.reconstructed(key)] = matrix
+    for name, part in parts.items():
+        rows = cells.obs_names.get_indexer(part.obs_names)
+        made[name] = aligned(values[name][rows], model.features[name], part.var_names)
+    for name, part in parts.items():
+        part.layers[_keys.reconstructed(key)] = made[name]
     _settings.wrote(f".layers['{_keys.reconstructed(key)}']")
+    return None
+
+
+def _is_file(data: Any) -> bool:
+    """Whether cells are given as the path of a file; a folder of another name is that of a model."""
+    return isinstance(data, str | os.PathLike) and Path(data).suffix.lower() in SUFFIXES
+
+
+def _cells(data: Any, until: ExitStack) -> Any:
+    """The cells, of a file as long as it is open."""
+    return until.enter_context(opened(Path(data))) if _is_file(data) else data
+
+
+def _frame(values: np.ndarray, cells: pd.Index, features: Any) -> pd.DataFrame:
+    return pd.DataFrame(values, index=cells, columns=np.asarray(features, dtype=str).astype(object))
+
+
+def _one_table(names: list[str]) -> Iterator[Problem]:
+    """What is returned is one table."""
+    if len(names) > 1:
+        message = f"The model reconstructs {listed(names)}; of a file one of them is returned."
+        yield Problem("needs_modality", "modality", message, f"Say which one, e.g. modality={names[0]!r}.")
+
+
+def _from_reference(query: Any, reference: Any, modality: str, use_rep: Any, *, k: int, layer: str | None) -> Predicted:
+    """Neighbours in an embedding that both have."""
+    enforce(_pair_problems(query, reference, modality, use_rep))
+    x, known = (dense(data.obsm[slot(data, use_rep)]) for data in (query, reference))
+    return _averaged(_keys.bare(use_rep), x, known, reference, modality, k=k, layer=layer)
+
+
+def _from_model(query: Any, model: Model, modality: str, reference: Any, *, k: int, layer: str | None) -> Predicted:
+    """The answer of the decoder; of a model that has none, neighbours in its embedding."""
+    decoder = _decoded(model, query, modality, layer)
+    if decoder is not None:
+        return Predicted(model.method, *decoder, how="decoder")
+    teacher = _teacher(model, reference, modality)
+    x, known = (_embedded(model, data, modality, layer) for data in (query, teacher))
+    return _averaged(model.method, x, known, teacher, modality, k=k, layer=layer)
+
+
+def _averaged(
+    name: str, x: np.ndarray, known: np.ndarray, reference: Any, modality: str, *, k: int, layer: str | None
+) -> Predicted:
+    """The mean of the nearest cells of the reference."""
+    part = _part(reference, modality)
+    position = reference.obs_names.get_indexer(part.obs_names)
+    values = csr(part, layer=layer)
+    _refuse_holes(values.data, modality)
+    predicted, note = by_neighbors(known[position], values, x, k=int(k))
+    told(note)
+    return Predicted(name, predicted, part.var_names, f"mean of {min(int(k), len(position))} neighbours")
 
 
 def _pair_problems(query: Any, reference: Any, modality: str, use_rep: Any) -> Iterator[Problem]:
@@ -249,10 +322,10 @@ def _refuse_holes(values: np.ndarray, modality: str) -> None:
         raise InputError(msg, code="values_not_finite", parameter="reference", fix="Look at them with ssl.pp.check.")
 
 
-def _write(query: Any, key: str, modality: str, values: np.ndarray, names: Any, *, how: str) -> None:
+def _write(query: Any, key: str, modality: str, found: Predicted) -> None:
     enforce(check_key(key, parameter="key_added"))
     name = _keys.imputed(key, modality)
-    query.obsm[name] = values
-    features = np.asarray(names, dtype=str).astype(object)
-    _keys.shelf(query, _keys.IMPUTED)[name] = {"features": features, "modality": modality, "how": how}
+    query.obsm[name] = found.values
+    features = np.asarray(found.features, dtype=str).astype(object)
+    _keys.shelf(query, _keys.IMPUTED)[name] = {"features": features, "modality": modality, "how": found.how}
     _settings.wrote(f".obsm['{name}']", f".uns['{_keys.UNS}']['{_keys.IMPUTED}']['{name}']")

@@ -56,7 +56,7 @@ def restore(
     Raises
     ------
     CheckpointError
-        If the file is damaged, of a newer format, of another run (method, configuration, data or seed), of a longer one,
+        If the file is damaged, of a newer format, of another run (method, configuration, data, gene sets or seed), of a longer one,
         or of one of another length where the method goes by the share of the run that is done.
     """
     path = path_in(folder)
@@ -64,7 +64,9 @@ def restore(
         return [], {}
     tensors, note = _read(path)
     if note.get("run_id") != run.run_id:
-        msg = f"{path} belongs to another run: its method, configuration, seed or data differ from this call."
+        msg = (
+            f"{path} belongs to another run: its method, configuration, seed, data or gene sets differ from this call."
+        )
         fix = "Repeat the call with the same arguments and data, or choose another checkpoint_dir."
         raise CheckpointError(msg, code="other_run", parameter="checkpoint_dir", fix=fix)
     _check_length(path, note, run)

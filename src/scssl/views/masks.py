@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,11 @@ class Mask(ABC):
     def __call__(self, shape: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`(visible, target)`: boolean tensors of `shape`, cells x genes, on the device of the generator."""
 
+    @property
+    @abstractmethod
+    def content(self) -> bytes:
+        """All that decides what is drawn: masks are the same if it is."""
+
 
 @dataclass(frozen=True)
 class RandomMask(Mask):
@@ -44,6 +50,11 @@ class RandomMask(Mask):
         """A coin for every gene of every cell."""
         target = coins(shape, self.rate, generator)
         return ~target, target
+
+    @property
+    def content(self) -> bytes:
+        """The rate."""
+        return repr(self.rate).encode()
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,11 @@ class ListedMask(Mask):
         row = torch.randint(len(visible), (shape[0],), generator=generator, device=device)
         return visible[row], target[row]
 
+    @property
+    def content(self) -> bytes:
+        """The listed masks."""
+        return repr(tuple(self.visible.shape)).encode() + torch.cat((self.visible, self.target)).numpy().tobytes()
+
 
 @dataclass(frozen=True)
 class Masking:
@@ -93,6 +109,14 @@ class Masking:
             generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"mask/{name}", *counters))
             visible[name], target[name] = mask(x.shape, generator)
         return replace(batch, visible=visible or None, target=target or None)
+
+    @property
+    def identity(self) -> str:
+        """Hash of the masks: what is hidden in a run that continues another one must come from the same."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name, mask in self.masks.items():
+            digest.update(f"{name}/{type(mask).__name__}:".encode() + mask.content)
+        return digest.hexdigest()
 
 
 def check_rate(kind: str, rate: float | None) -> None:
