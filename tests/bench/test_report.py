@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,11 +125,53 @@ def test_nothing_scored_and_nothing_finished_make_a_page():
     assert "byol : ran out of time: after 60 s" in text
 
 
-def test_one_table_cell_per_method_and_metric():
+def test_a_table_for_each_task_with_a_cell_per_method_and_metric():
     html = render(made.scores())
-    board = html[html.index('<table class="board">') :]
-    n_columns = 3 + 5 + 5 + 5 + 3
-    assert Page(board[: board.index("</table>") + 8]).tags.count("td") == 6 * n_columns
+    tables = re.findall(r'<table class="board">.*?</table>', html, flags=re.DOTALL)
+    assert [Page(table).tags.count("td") for table in tables] == [6 * (3 + 5 + 5 + 3), 6 * (5 + 3)]
+
+
+def test_only_controls_of_the_task_stand_in_its_table():
+    extra = [
+        Row(method="mean_profile", key="mean_profile", task="cell_typing", metric="macro_f1", group="typing", value=0.1)
+    ]
+    html = render(pd.concat([made.scores(), _results.frame([replace(row, data_id="id-pbmc68k") for row in extra])]))
+    first, second = re.findall(r'<table class="board">.*?</table>', html, flags=re.DOTALL)
+    assert "mean_profile" not in first
+    assert "mean_profile" in second
+
+
+def test_several_data_sets_are_shown_one_by_one():
+    both = pd.concat([made.scores(data="first"), made.scores({"simclr": 0.9, "pca": 0.1}, data="second")])
+    html = render(both)
+    text = " ".join(" ".join(Page(html).text).split())
+    assert "Total on each data set" in text
+    total = statistics.per_run(both).query("metric == 'total' and data_id == 'id-second' and method == 'simclr'")
+    assert f"<td class=\"n\">{total['value'].mean():.3f}</td>" in html
+    assert '<th class="n">second</th>' in html
+    assert "on each data set" not in render(made.scores())
+
+
+def test_what_a_model_cannot_answer_is_no_failure():
+    """Who has no decoder is not asked what it decodes."""
+    rows = made.scores({"pca": 0.4, "simclr": 0.6})
+    own = [
+        Row(method="pca", key="pca", task="reconstruction", metric=metric, group=group, value=0.3, seed=0)
+        for metric, group in (("weighted_ev", "reconstruction"), ("weighted_ev_own", "own"))
+    ] + [
+        Row(
+            method="simclr",
+            key="simclr",
+            task="reconstruction",
+            metric="weighted_ev",
+            group="reconstruction",
+            value=0.2,
+        )
+    ]
+    own = [replace(row, data="pbmc68k", data_id="id-pbmc68k") for row in own]
+    table = board(pd.concat([rows[rows["seed"] == 0], _results.frame(own)]))
+    assert table.status["weighted_ev_own"]["simclr"] == _results.NOT_APPLICABLE
+    assert not table.notes
 
 
 def test_a_missing_number_is_named_not_left_blank():

@@ -62,7 +62,7 @@ class Board:
     notes
         Numbered reasons for what is missing or cannot be trusted.
     facts
-        ``data`` (names), ``data_ids``, ``n_obs``, ``n_seeds``, ``over``, ``stand_ins``, ``versions``,
+        ``data`` (names), ``data_ids``, ``name_of`` (of each id), ``n_obs``, ``n_seeds``, ``over``, ``stand_ins``, ``versions``,
         ``created``.
     profile, missing
         The view, see :func:`scssl.bench.statistics.per_run`.
@@ -283,7 +283,8 @@ def _line_status(cells: pd.DataFrame) -> str:
 
 def _line_note(cells: pd.DataFrame) -> str:
     """Why numbers of a method are missing, or cannot be trusted; empty if all is well."""
-    cells = cells[cells["group"] != TOTALS]
+    unasked = cells["group"].isin(statistics.OWN) & (cells["status"] == _results.NOT_APPLICABLE)
+    cells = cells[(cells["group"] != TOTALS) & ~unasked]
     notes = []
     collapsed = cells[cells["status"] == _results.COLLAPSED]
     if len(collapsed):  # is true of the embedding, not of single metrics: said once
@@ -329,6 +330,7 @@ def _facts(rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "data": [name for name in dict.fromkeys(rows["data"]) if name],
         "data_ids": [i for i in data["data_id"] if i],
+        "name_of": dict(zip(data["data_id"], data["data"], strict=True)),
         "n_obs": int(data["n_obs"].sum()),
         "n_seeds": int(methods["seed"].nunique()),
         "versions": sorted(set(rows["version"]) - {""}),

@@ -43,15 +43,14 @@ def dots(table: Board, column: str, ranked: pd.DataFrame | None) -> dict[str, An
         for position, label in enumerate(table.methods.index if ranked is None else ranked["method"])
     ]
     bottom = TOP + STEP * len(lines)
+    values = ((table.control(column, name), name) for name in controls())
+    shown = [(_x(value, low, high), name) for value, name in values if low <= value <= high]
     return {
         "title": about["title"],
         "arrow": "higher is better" if about["better"] == "higher" else "lower is better",
         "lines": lines,
-        "controls": [
-            {"x": _x(value, low, high), "name": name}
-            for name in controls()
-            if low <= (value := table.control(column, name)) <= high
-        ],
+        "controls": shown,
+        "named": _named(shown),
         "ticks": [(_x(v, low, high), f"{v:g}") for v in _ticks(low, high)],
         "top": TOP,
         "bottom": bottom,
@@ -84,6 +83,18 @@ def _line(
         "tied": bool(place is not None and place["tied"] and place["n"] > 1),
         "sound": status != _results.COLLAPSED,
     }
+
+
+def _named(at: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Names below their lines; those that would cover each other share one place, in the order of their lines."""
+    named: list[tuple[float, float, str]] = []
+    for x, name in sorted(at):
+        if named and x - named[-1][1] < _LETTER * (len(named[-1][2]) + len(name)) / 2:
+            first, _, names = named.pop()
+            named.append((first, x, f"{names}, {name}"))
+        else:
+            named.append((x, x, name))
+    return [((first + last) / 2, name) for first, last, name in named]
 
 
 def _between(low: int, high: int) -> str:

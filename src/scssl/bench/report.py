@@ -21,10 +21,13 @@ from scssl.bench.advice import SENTENCE, advise
 from scssl.bench.board import GROUP_TITLES, Board, board, duration, memory, number
 from scssl.bench.figures import SPARK, curve, dots, scatter
 from scssl.bench.ranks import flips, ranks, tied
-from scssl.bench.statistics import DROP, FLOOR, TOTALS
+from scssl.bench.statistics import DROP, FLOOR, TOTALS, controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_WHY_NOT = {_results.NOT_APPLICABLE: "–"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def render(
     scores
         Result rows.
     title
-        Head line; by default the names of the data sets.
+        Head line; by default the name of the data set, or how many methods and data sets there are.
     profile
         ``"clean"`` or ``"paper"``, see :func:`scssl.get.scores`.
     background
@@ -80,26 +83,29 @@ def render(
     about = background or Background()
     bold = tied(table)
     return _template().render(
-        title=title or ", ".join(table.facts["data"]) or "Benchmark",
+        title=title or _head_line(table),
         small_print=table.small_print(simulated=about.simulated),
         simulated=about.simulated,
         facts=table.facts,
         data=_data(rows),
-        groups=_groups(table),
-        columns=_heads(table),
-        methods=[_line(table, str(label), bold) for label in table.methods.index],
-        controls=[_line(table, str(c), bold) for c in table.lines.index.difference(table.methods.index, sort=False)],
+        n_methods=len(table.methods),
         told=bool(bold),
         notes=[note.partition(": ") for note in table.notes],
         policies=_policies(table),
         flips=flips(rows).to_dict("records") if profile == statistics.PAPER else [],
         profile=profile,
-        tasks=_tasks(table),
+        tasks=_tasks(table, bold),
         models=[_model(about, str(key)) for key in about.models.index],
         commands="\n".join(about.commands),
         session=about.session,
         citations=about.citations,
     )
+
+
+def _head_line(table: Board) -> str:
+    """The name of the data set, or how many there are: a head line of several names cannot be read."""
+    names = table.facts["data"]
+    return f"{len(table.methods)} methods on {len(names)} data sets" if len(names) > 1 else (*names, "Benchmark")[0]
 
 
 def _template() -> jinja2.Template:
@@ -110,18 +116,30 @@ def _template() -> jinja2.Template:
     return environment.from_string(source)
 
 
-def _groups(table: Board) -> list[dict[str, Any]]:
+def _scores(table: Board, task: str, order: Sequence[str], bold: set[tuple[str, str]]) -> dict[str, Any]:
+    """The table of a task: methods in the order of their ranks, then the controls that have a number in it."""
+    own = table.columns[table.columns["task"] == task]
+    others = table.lines.index.difference(table.methods.index, sort=False)
+    return {
+        "groups": _groups(own),
+        "columns": _heads(own),
+        "methods": [_line(table, own, label, bold) for label in order],
+        "controls": [_line(table, own, str(c), bold) for c in others if table.mean.loc[c, own.index].notna().any()],
+    }
+
+
+def _groups(columns: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {
             "title": GROUP_TITLES.get(part["group"].iloc[0], part["group"].iloc[0].replace("_", " ").capitalize()),
             "span": len(part),
         }
-        for _, part in table.columns.groupby("block", sort=False)
+        for _, part in columns.groupby("block", sort=False)
     ]
 
 
-def _heads(table: Board) -> list[dict[str, Any]]:
-    first = ~table.columns["block"].duplicated()
+def _heads(columns: pd.DataFrame) -> list[dict[str, Any]]:
+    first = ~columns["block"].duplicated()
     return [
         {
             "title": c["title"],
@@ -129,11 +147,11 @@ def _heads(table: Board) -> list[dict[str, Any]]:
             "first": bool(first[str(name)]),
             "name": name,
         }
-        for name, c in table.columns.iterrows()
+        for name, c in columns.iterrows()
     ]
 
 
-def _line(table: Board, label: str, bold: set[tuple[str, str]]) -> dict[str, Any]:
+def _line(table: Board, columns: pd.DataFrame, label: str, bold: set[tuple[str, str]]) -> dict[str, Any]:
     line: Any = table.lines.loc[label]
     control = bool(line["control"])
     return {
@@ -141,7 +159,7 @@ def _line(table: Board, label: str, bold: set[tuple[str, str]]) -> dict[str, Any
         "caption": "control" if control else line["family"],
         "mark": int(line["mark"]),
         "collapsed": line["status"] == _results.COLLAPSED,
-        "cells": [_cell(table, label, str(name), bold=(str(name), label) in bold) for name in table.columns.index],
+        "cells": [_cell(table, label, str(name), bold=(str(name), label) in bold) for name in columns.index],
         "seconds": "" if control else duration(line["seconds"]),
         "memory": "" if control else memory(line["peak_mb"]),
         "seeds": "" if control else f"{line['n_seeds']}/{line['n_runs']}",
@@ -150,12 +168,13 @@ def _line(table: Board, label: str, bold: set[tuple[str, str]]) -> dict[str, Any
 
 def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any]:
     value, wide = float(table.mean[column][label]), table.half_width(label, column)
-    about = table.columns.loc[column]
+    about, status = table.columns.loc[column], str(table.status[column][label])
     return {
         "value": "" if math.isnan(value) else number(value, 3),
         "wide": "" if math.isnan(wide) else f"{wide:.3f}",
         "share": 0.0 if math.isnan(value) else round(100 * table.share(column, value), 1),
-        "status": "" if table.lines["control"][label] else str(table.status[column][label]).replace("_", " "),
+        "status": "" if table.lines["control"][label] else _WHY_NOT.get(status, status),
+        "broken": status in statistics.FAILURES,
         "strong": about["group"] == TOTALS or bool(about["main"]),
         "bold": bold,
     }
@@ -203,8 +222,8 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else number(value, 3)
 
 
-def _tasks(table: Board) -> list[dict[str, Any]]:
-    """For each task what it says in words, and its figures."""
+def _tasks(table: Board, bold: set[tuple[str, str]]) -> list[dict[str, Any]]:
+    """For each task what it says in words, its table and its figures."""
     placed, words = ranks(table), advise(table).set_index("task")[SENTENCE]
     found = []
     for leading, about in table.leading.iterrows():
@@ -214,8 +233,33 @@ def _tasks(table: Board) -> list[dict[str, Any]]:
         part = placed[placed["task"] == task]
         panels = [dots(table, str(leading), part), *(dots(table, str(name), None) for name in others.index)]
         said = str(words[task]).partition(": ")[2] or str(words[task])
-        found.append({"title": _title(task), "words": said, "panels": panels, "scatter": scatter(table, part)})
+        found.append(
+            {
+                "title": _title(task),
+                "words": said,
+                "scores": _scores(table, task, [str(m) for m in part["method"]], bold),
+                "panels": panels,
+                "scatter": scatter(table, part),
+                "each": _on_each(table, str(leading), [str(m) for m in part["method"]]),
+            }
+        )
     return found
+
+
+def _on_each(table: Board, column: str, order: Sequence[str]) -> dict[str, Any] | None:
+    """The leading number of a task on each data set, mean over seeds; ``None`` if there is one data set."""
+    about, runs = table.columns.loc[column], table.runs
+    runs = runs[(runs["task"] == about["task"]) & (runs["metric"] == about["metric"])]
+    numbers = runs.pivot_table(index="line", columns="data_id", values="value", aggfunc="mean", sort=False)
+    if numbers.shape[1] < 2:
+        return None
+    names = table.facts["name_of"]
+    present = [label for label in [*order, *controls()] if label in numbers.index]
+    return {
+        "title": about["title"],
+        "data": [names.get(data_id) or data_id for data_id in numbers.columns],
+        "lines": [(label, [_number(value) for value in numbers.loc[label]]) for label in present],
+    }
 
 
 def _model(about: Background, key: str) -> dict[str, Any]:

@@ -41,6 +41,8 @@ OF_PAPER = (
 CONTROLS = (_results.RANDOM, _results.ORACLE)
 """The ends of the scale."""
 MISSING = "missing"
+OWN = ("own", "head")
+"""Groups of what a model answers itself: who has no answers is not asked."""
 LINE = ["method", "key", "config_id"]
 COLUMN = ["task", "group", "metric"]
 _RUN = ["data_id", *LINE, "seed"]
@@ -257,7 +259,11 @@ def _complete(runs: pd.DataFrame) -> pd.DataFrame:
     absent = full["status"].isna()
     reasons = _reasons(broken)
     keys = zip(*(full.loc[absent, c] for c in (*_RUN, "task")), strict=True)
-    found = [_reason(reasons, *k) for k in keys]
+    asked = ~full.loc[absent, "group"].isin(OWN)
+    found = [
+        _reason(reasons, *k, otherwise=MISSING if a else _results.NOT_APPLICABLE)
+        for k, a in zip(keys, asked, strict=True)
+    ]
     full.loc[absent, "status"] = [status for status, _ in found]
     full.loc[absent, "message"] = [message for _, message in found]
     return full.reset_index(drop=True)
@@ -269,11 +275,13 @@ def _reasons(broken: pd.DataFrame) -> dict[tuple, tuple[str, str]]:
     return {tuple(row[:-2]): (row[-2], row[-1]) for row in broken[columns].itertuples(index=False, name=None)}
 
 
-def _reason(reasons: dict[tuple, tuple[str, str]], data_id: str, *run_and_task: object) -> tuple[str, str]:
+def _reason(
+    reasons: dict[tuple, tuple[str, str]], data_id: str, *run_and_task: object, otherwise: str
+) -> tuple[str, str]:
     """The reason recorded for this task, for the whole run, or for the run before its data was read."""
     *run, task = run_and_task
     places = ((data_id, *run, task), (data_id, *run, ""), ("", *run, task), ("", *run, ""))
-    return next((reasons[p] for p in places if p in reasons), (MISSING, ""))
+    return next((reasons[p] for p in places if p in reasons), (otherwise, ""))
 
 
 def _min_max(runs: pd.DataFrame) -> pd.DataFrame:

@@ -43,7 +43,7 @@ def report(
     path
         The file to write, ``.html``; replaced if it exists.
     title
-        Head line; by default the names of the data sets.
+        Head line; by default the name of the data set, or how many methods and data sets there are.
     profile
         ``"clean"``: raw values. ``"paper"``: batch-correction metrics min-max scaled over the methods in the table.
     commands
