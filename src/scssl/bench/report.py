@@ -258,7 +258,7 @@ def _on_each(table: Board, column: str, order: Sequence[str]) -> dict[str, Any] 
     return {
         "title": about["title"],
         "data": [names.get(data_id) or data_id for data_id in numbers.columns],
-        "lines": [(label, [_number(value) for value in numbers.loc[label]]) for label in present],
+        "lines": [(label, [_number(float(value)) for value in numbers.loc[label].to_numpy()]) for label in present],
     }
 
 
