@@ -151,8 +151,9 @@ def _exhaustive(x: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, n
     """All pairs, in blocks, by the compiled reduction of scikit-learn; memory grows with n k."""
     from sklearn.neighbors import NearestNeighbors
 
-    # squared norms are subtracted: far from the origin small distances would drown
-    centre = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
+    # squared norms are subtracted: far from the origin small distances would drown. Double precision keeps the noise of
+    # a rotation below whatever is made of the distances
+    centre = x.mean(axis=0, dtype=np.float64)
     searched = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x - centre)
     distances, indices = searched.kneighbors(query - centre)
     return indices, distances

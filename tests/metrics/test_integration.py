@@ -20,6 +20,7 @@ TEN = (
     "bras", "ilisi", "kbet", "graph_connectivity", "pcr_comparison",
 )  # fmt: skip
 ALL = (*TEN, "silhouette_batch")
+CLUSTERS = {"leiden_nmi", "leiden_ari"}
 # cosine distance depends on the origin
 NOT_SHIFTED = {"bras"}
 
@@ -52,10 +53,10 @@ def expected(given):
     return values(given)
 
 
-def same(found, expected, tolerance=1e-6, but=()):
+def same(found, expected, tolerance=1e-6, but=(), loosely=()):
     for name in set(expected) - set(but):
-        loose = 0.02 if name == "kbet" or name.startswith("leiden") else tolerance
-        assert found[name] == pytest.approx(expected[name], abs=loose), name
+        allowed = 0.02 if name in loosely else tolerance
+        assert found[name] == pytest.approx(expected[name], abs=allowed), name
 
 
 def test_all_are_registered():
@@ -78,7 +79,8 @@ def test_same_seed_same_value(given, expected):
 
 def test_order_of_cells_does_not_matter(given, expected):
     order = np.random.default_rng(1).permutation(len(given["labels"]))
-    same(values({name: value[order] for name, value in given.items()}), expected)
+    # cells are moved between clusters in their order; a task brings it into that of their names
+    same(values({name: value[order] for name, value in given.items()}), expected, loosely=CLUSTERS)
 
 
 def test_names_of_labels_and_batches_do_not_matter(given, expected):
@@ -114,10 +116,10 @@ def test_mixing_is_noticed_and_so_is_biology():
         assert mixed[name] > noise[name] + 0.1, name
 
 
-@pytest.mark.parametrize("rows", [1, 7, 10_000])
+@pytest.mark.parametrize("rows", [7, 100, 10_000])
 def test_silhouettes_are_those_of_scikit_learn_in_blocks_of_any_size(given, monkeypatch, rows):
     x, labels = given["embedding"], given["labels"]
-    monkeypatch.setattr(silhouette, "_BLOCK_BYTES", rows * 8 * len(x))
+    monkeypatch.setattr(silhouette, "_BLOCK", rows)
     np.testing.assert_allclose(silhouette_widths(x, groups(labels)), silhouette_samples(x, labels), atol=1e-9)
     found = silhouette_widths(x, groups(labels), cosine=True)
     np.testing.assert_allclose(found, silhouette_samples(x, labels, metric="cosine"), atol=1e-9)
@@ -282,3 +284,16 @@ def test_memory_does_not_grow_with_the_square():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6000**2 * 8 * 0.7
+
+
+def test_number_of_threads_changes_no_bit():
+    """Threads do parts of a metric in any order; what is made of the parts is summed in one."""
+    from threadpoolctl import threadpool_limits
+
+    given = cells(n=2500, width=8)
+    names = (*(name for name in ALL if not name.startswith("leiden")), "cilisi")
+    found = []
+    for threads in (1, 4):
+        with threadpool_limits(limits=threads):
+            found.append(values(given, names))
+    assert found[0] == found[1]

@@ -16,8 +16,6 @@ SETS = {"pbmc": "rna_pbmc_3chemistries.h5ad", "pancreas": "rna_pancreas_5technol
 BOTH = ["batch_correction", "cell_typing"]
 # noise has no batches: it mixes them as well as can be
 MIXING = {"bras", "ilisi", "cilisi", "kbet", "pcr_comparison"}
-# clusters of a graph whose weights differ in the last digit
-CLUSTERS = {"leiden_nmi", "leiden_ari", "isolated_labels_f1"}
 
 
 def named(tasks):
@@ -47,11 +45,10 @@ def expected(real):
     return found
 
 
-def same(found, expected, but=()):
+def same(found, expected):
     assert set(found) == set(expected)
     for place, value in expected.items():
-        if place[1] not in but:
-            assert found[place] == pytest.approx(value, abs=1e-6), place
+        assert found[place] == pytest.approx(value, abs=1e-6), place
 
 
 def test_order_of_cells_does_not_matter(real, expected):
@@ -78,13 +75,13 @@ def test_names_of_labels_and_batches_do_not_matter(real, expected):
     same({(back.get(split, split), metric): value for (split, metric), value in found.items()}, expected)
 
 
-def test_rotation_does_not_matter(real, expected):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rotation_does_not_matter(real, expected, dtype):
+    """Of either precision, if it is turned in double precision: distances differ in the 15th digit, clusters do not."""
     cells, x = real
+    x = x.astype(dtype)
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(x.shape[1], x.shape[1])))[0]
-    found = values(x @ rotation, cells)
-    same(found, expected, but=CLUSTERS)
-    for metric in CLUSTERS:
-        assert found["", metric] == pytest.approx(expected["", metric], abs=0.02)
+    same(values(x @ rotation, cells), values(x, cells))
 
 
 def test_oracle_is_best_and_noise_is_worst(real):

@@ -15,6 +15,7 @@ import numpy as np
 
 from scssl._neighbors import connectivities, nearest
 from scssl._random import generator
+from scssl.metrics._threads import side_by_side
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -28,6 +29,7 @@ _DENSE = 3 * _COMPONENTS
 _STATIONARY = 1e-6
 _ENOUGH = 0.75
 _ALPHA = 0.05
+_EIGEN_TOLERANCE = 1e-9
 
 
 def acceptance_per_label(neighbors: Neighbors, labels: Groups, batch: Groups) -> dict[str, float]:
@@ -45,23 +47,20 @@ def acceptance_per_label(neighbors: Neighbors, labels: Groups, batch: Groups) ->
     Value per name of label; labels with fewer than 10 cells or in a single batch are left out. A label whose graph is
     in small pieces has 0.
     """
-    from threadpoolctl import threadpool_limits
-
     graph = connectivities(neighbors)
-    found = {}
-    # thousands of small products: threads would wait for each other, three times longer than the work takes
-    with threadpool_limits(limits=1):
-        for name, cells in zip(labels.names, labels.members(), strict=True):
-            present, codes = np.unique(batch.codes[cells], return_inverse=True)
-            if len(cells) >= MIN_CELLS and len(present) > 1:
-                found[str(name)] = _acceptance(graph[cells][:, cells], codes)
-    return found
+    members = {str(name): cells for name, cells in zip(labels.names, labels.members(), strict=True)}
+    mixed = [name for name, cells in members.items() if len(cells) >= MIN_CELLS and np.ptp(batch.codes[cells])]
+    with side_by_side() as each:
+        values = each(
+            lambda name: _acceptance(graph[members[name]][:, members[name]], batch.codes[members[name]]), mixed
+        )
+        return dict(zip(mixed, values, strict=True))
 
 
 def _acceptance(graph: sp.csr_matrix, batches: np.ndarray) -> float:
     from scipy.sparse.csgraph import connected_components
 
-    k = int(min(70, max(10, np.bincount(batches).mean() // 4)))
+    k = int(min(70, max(10, len(batches) / len(np.unique(batches)) // 4)))
     n_parts, part = connected_components(graph, directed=False)
     if n_parts > 1:
         kept = np.flatnonzero(np.bincount(part)[part] >= 3 * k)
@@ -130,4 +129,4 @@ def _leading(matrix: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
         kept = np.argsort(-np.abs(values), kind="stable")[:wanted]
         return values[kept], vectors[:, kept]
     start = generator(0, "diffusion_map", n).standard_normal(n)
-    return eigsh(matrix, k=wanted, which="LM", v0=start)
+    return eigsh(matrix, k=wanted, which="LM", v0=start, ncv=wanted * 3 // 2, tol=_EIGEN_TOLERANCE)

@@ -1,18 +1,13 @@
-"""Silhouette widths from blocks of distances: two matrix products a block, memory for a block only."""
+"""Silhouette widths from blocks of distances: each pair of cells once, memory for a block only."""
 
 from __future__ import annotations
-
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scssl.metrics._base import Groups, one_hot
+from scssl.metrics._threads import side_by_side
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_BLOCK_BYTES = 16 * 2**20
+_BLOCK = 1024
 
 
 def distance_sums(x: np.ndarray, column: Groups, *, cosine: bool = False) -> np.ndarray:
@@ -43,29 +38,26 @@ def distance_sums(x: np.ndarray, column: Groups, *, cosine: bool = False) -> np.
         squared = np.einsum("ij,ij->i", x, x)[:, None]
         left, right = np.hstack([-2.0 * x, squared, one]), np.hstack([x, one, squared])  # squared distance
     indicator = one_hot(column.codes, len(column))
-    sums = np.empty_like(indicator)
-    other = np.ascontiguousarray(right.T)
+    sums = np.zeros_like(indicator)
+    right = np.ascontiguousarray(right.T)
+    blocks = [slice(start, min(start + _BLOCK, len(x))) for start in range(0, len(x), _BLOCK)]
+    with side_by_side() as each:
+        for number, mine in enumerate(blocks):
 
-    def fill(here: slice) -> None:
-        block = left[here] @ other
-        np.maximum(block, 0.0, out=block)
-        np.minimum(block, 2.0, out=block) if cosine else np.sqrt(block, out=block)
-        block[np.arange(len(block)), np.arange(here.start, here.stop)] = 0.0
-        sums[here] = block @ indicator
+            def reach(other: slice, mine: slice = mine) -> np.ndarray:
+                """Distances serve both blocks: the sums of the other one are added, those of mine returned."""
+                block = left[mine] @ right[:, other]
+                np.maximum(block, 0.0, out=block)
+                np.minimum(block, 2.0, out=block) if cosine else np.sqrt(block, out=block)
+                if other == mine:
+                    np.fill_diagonal(block, 0.0)
+                else:
+                    sums[other] += block.T @ indicator[mine]
+                return block @ indicator[other]
 
-    rows = max(1, _BLOCK_BYTES // (8 * len(x)))
-    _each([slice(start, min(start + rows, len(x))) for start in range(0, len(x), rows)], fill)
+            for found in each(reach, blocks[number:]):
+                sums[mine] += found
     return sums
-
-
-def _each(blocks: list[slice], do: Callable[[slice], None]) -> None:
-    """Do all blocks, side by side in as many threads as a matrix product would use; each product then has one."""
-    from threadpoolctl import threadpool_info, threadpool_limits
-
-    blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(max(blas, default=1)) as pool:
-        for _ in pool.map(do, blocks):
-            pass
 
 
 def silhouette_widths(x: np.ndarray, column: Groups, *, cosine: bool = False, between: str = "nearest") -> np.ndarray:

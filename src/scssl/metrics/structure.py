@@ -15,6 +15,7 @@ from scssl._neighbors import nearest
 from scssl._registry import METRICS
 from scssl.metrics._base import GRAPH_NEIGHBORS, MAX_NEIGHBORS, Groups, Measured, NotApplicable
 from scssl.metrics._lisi import Weights
+from scssl.metrics._threads import side_by_side
 from scssl.metrics.integration import fewest_batches
 
 if TYPE_CHECKING:
@@ -40,22 +41,22 @@ def cilisi(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
 
     Labels with fewer than 10 cells or in a single batch are left out. Neighbours are 90, or all cells of a small label.
     """
-    from threadpoolctl import threadpool_limits
+    members = [(cells, np.unique(batch.codes[cells], return_inverse=True)) for cells in labels.members()]
+    mixed = [(cells, *of) for cells, of in members if len(cells) >= MIN_CELLS and len(of[0]) > 1]
 
-    found, n_left_out = [], 0
-    with threadpool_limits(limits=1):  # many small searches: threads would wait for each other
-        for cells in labels.members():
-            present, codes = np.unique(batch.codes[cells], return_inverse=True)
-            if len(cells) < MIN_CELLS or len(present) < 2:
-                n_left_out += 1
-                continue
-            around = Weights.of(nearest(embedding[cells], MAX_NEIGHBORS)).simpson(codes, len(present))
-            found.append((around - 1) / (len(present) - 1))
+    def mixing(label: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+        cells, present, codes = label
+        around = Weights.of(nearest(embedding[cells], MAX_NEIGHBORS)).simpson(codes, len(present))
+        return (around - 1) / (len(present) - 1)
+
+    with side_by_side() as each:
+        found = list(each(mixing, mixed))
     if not found:
         msg = f"no label has {MIN_CELLS} cells and two batches"
         raise NotApplicable(msg)
-    note = f"{n_left_out} of {len(labels)} labels are left out: fewer than {MIN_CELLS} cells or one batch."
-    return Measured(float(np.concatenate(found).mean()), note if n_left_out else "")
+    left_out = len(labels) - len(found)
+    note = f"{left_out} of {len(labels)} labels are left out: fewer than {MIN_CELLS} cells or one batch."
+    return Measured(float(np.concatenate(found).mean()), note if left_out else "")
 
 
 @METRICS.register(
