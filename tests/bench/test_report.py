@@ -147,7 +147,7 @@ def test_several_data_sets_are_shown_one_by_one():
     text = " ".join(" ".join(Page(html).text).split())
     assert "Total on each data set" in text
     total = statistics.per_run(both).query("metric == 'total' and data_id == 'id-second' and method == 'simclr'")
-    assert f"<td class=\"n\">{total['value'].mean():.3f}</td>" in html
+    assert f'<td class="n">{total["value"].mean():.3f}</td>' in html
     assert '<th class="n">second</th>' in html
     assert "on each data set" not in render(made.scores())
 
