@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scssl._registry import METHODS
 from scssl.methods import _base
-from scssl.nn.encoders import Encoder
+from scssl.nn.encoders import ACTIVATIONS, Encoder
+from scssl.nn.norm import NONE, SHARED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     summary="random weights: what the architecture gives away for free; a trained method has to beat it",
 )
 class Untrained(_base.Method):
-    """The encoder with random weights: what the architecture alone gives."""
+    """The encoder with random weights: what the architecture alone gives.
+
+    By default that of the methods that compare views. ``hidden=(512, 256), width=128, activation="selu", batch_norm="none",
+    hidden_dropout=0.1`` is that of ``mae``: fine-tuned, it is the control of what its pretraining is worth.
+    """
 
     embeds_one = True
 
@@ -35,10 +40,24 @@ class Untrained(_base.Method):
 
         hidden: tuple[int, ...] = (128,)
         """Widths of the hidden layers of the encoder."""
+        activation: str = field(default="relu", metadata={"choices": tuple(ACTIVATIONS)})
+        """Activation of the hidden layers: ``"relu"`` or ``"selu"``."""
+        hidden_dropout: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
+        """Share of each hidden layer dropped when the encoder is fine-tuned."""
+        batch_norm: str = field(default=SHARED, metadata={"choices": (SHARED, NONE)})
+        """``"shared"``, or ``"none"``: no norms."""
 
     def build(self) -> None:
         """The encoder."""
-        self.encoder = Encoder(self.sizes, hidden=self.config.hidden, width=self.config.width)
+        c = self.config
+        self.encoder = Encoder(
+            self.sizes,
+            hidden=c.hidden,
+            width=c.width,
+            activation=c.activation,
+            hidden_dropout=c.hidden_dropout,
+            norm=c.batch_norm != NONE,
+        )
 
     @property
     def n_dims(self) -> int:
