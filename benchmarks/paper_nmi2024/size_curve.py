@@ -1,6 +1,6 @@
 """How many unlabelled cells are worth pretraining on? Few labels, more and more cells without.
 
-    python benchmarks/paper_nmi2024/size_curve.py FILE --batch-key donor --label-key cell_type [--sizes 300 1000 3000]
+    python benchmarks/paper_nmi2024/size_curve.py FILE --batch-key donor --label-key cell_type [--sizes 500 2000]
 
 Every pretraining takes the same number of steps, so that a larger set means other cells and not more training.
 """
@@ -14,7 +14,7 @@ from study import arguments, study_of
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--sizes", nargs="+", type=int, default=[300, 1000, 3000])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[500, 2000])
     parser.add_argument("--line", default="mae")
     options = parser.parse_args()
     study = study_of(options)

@@ -81,9 +81,9 @@ class Study:
     """Donors that are held out together, one entry a seed (the last one counts for all further seeds); drawn if empty."""
     hold: int = 2
     """Donors that are drawn for a seed where none are named, other ones for the next seed."""
-    steps: int = 400
+    steps: int = 250
     """Steps of a pretraining, whatever the number of cells."""
-    tune_steps: int = 400
+    tune_steps: int = 250
     """Steps of fine-tuning; the weights of the best epoch on labelled cells that are held out are kept."""
     gene_sets: Path | None = None
     regulators: Path | None = None

@@ -97,6 +97,15 @@ def test_supervised_from_scratch_is_the_same_call_on_an_untrained_encoder(cells)
     assert right(query, "scratch") > 0.7
 
 
+def test_scratch_can_have_the_encoder_of_any_method(cells):
+    mae = ssl.tl.fit(cells[:300].copy(), "mae", hidden=(20,), width=8, max_epochs=1)
+    same = {"hidden": (20,), "width": 8, "activation": "selu", "batch_norm": "none", "hidden_dropout": 0.1}
+    scratch = ssl.tl.fit(cells[:300].copy(), "untrained", **same)
+    assert str(scratch.module.encoder) == str(mae.module.encoder)
+    before = ssl.tl.fit(cells[:300].copy(), "untrained")
+    assert "BatchNorm1d" in str(before.module.encoder)
+
+
 def test_what_is_written(cells, pretrained, unchanged):
     labelled = cells[:300].copy()
     tuned = ssl.tl.finetune(labelled, pretrained, label_key="cell_type", max_epochs=2, seed=3)
