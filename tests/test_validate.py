@@ -253,6 +253,37 @@ def test_all_wrong_parameters_are_told_at_once():
     assert len(list(config.config(Example, {"width": 0, "rate": "x", "nothing": 1}))) == 3
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("lr", "learning_rate"), ("LR", "learning_rate"), ("epochs", "max_epochs"), ("n_epochs", "max_epochs"),
+        ("n_latent", "width"), ("latent_dim", "width"), ("bs", "batch_size"), ("wd", "weight_decay"),
+        ("mask_ratio", "rate"), ("gene_likelihood", "output"), ("random_state", "seed"), ("device", "accelerator"),
+    ],
+)  # fmt: skip
+def test_what_parameters_are_called_elsewhere_is_understood(word, meant):
+    from scssl._registry import METHODS
+
+    problem = one(config.config(METHODS.get("mae").Config, {word: 1}))
+    assert (problem.code, problem.fix) == ("unknown_parameter", f"Did you mean {meant!r}?")
+
+
+def test_synonyms_are_of_parameters_that_exist_and_mean_one_thing():
+    import inspect
+
+    from scssl._registry import METHODS
+
+    fields = {name for method in METHODS for name in METHODS.get(method).Config.__dataclass_fields__}
+    known = fields | set(inspect.signature(ssl.tl.fit).parameters)
+    words = [word for others in config.SYNONYMS.values() for word in others]
+    assert set(config.SYNONYMS) <= known
+    assert set(config._ARGUMENTS) <= set(inspect.signature(ssl.tl.fit).parameters)
+    assert len(words) == len(set(words))
+    assert not set(words) & known
+    # a method that has no such parameter is not said to have it
+    assert "temperature" not in one(config.config(METHODS.get("pca").Config, {"tau": 1})).fix
+
+
 def test_unknown_parameter_lists_all_and_the_nearest():
     problem = one(config.config(Example, {"hiden": 3}))
     assert all(repr(name) in problem.message for name in Example.__dataclass_fields__)

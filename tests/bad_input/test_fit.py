@@ -175,6 +175,7 @@ COLUMNS = [
 PARAMETERS = [
     Case("G108 method", nothing, "unknown_method", "method", ("no method 'simclar'", "'vicreg'"), "'simclr'", "simclar", kind=ssl.KeyNotFoundError),
     Case("G109 keyword", nothing, "unknown_parameter", "temprature", ("no parameter 'temprature'", "'temperature'", "'width'"), "Did you mean 'temperature'?", "simclr", {"temprature": 0.1}),
+    Case("G109 lr", nothing, "unknown_parameter", "lr", ("no parameter 'lr'", "'learning_rate'"), "Did you mean 'learning_rate'?", "simclr", {"lr": 0.1}, ssl.KeyNotFoundError),
     Case("G110 text for a number", nothing, "wrong_type", "temperature", ("temperature='0.1' is of type str, expected a number",), "temperature=0.1, without quotes", "simclr", {"temperature": "0.1"}),
     Case("G110 True for a number", nothing, "wrong_type", "width", ("width=True is of type bool, expected a whole number",), "", "simclr", {"width": True}),
     Case("G110 tuple", nothing, "wrong_type", "hidden", ("expected a tuple of whole numbers",), "", "simclr", {"hidden": (128, "64")}),

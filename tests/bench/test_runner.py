@@ -9,6 +9,8 @@ import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError, ScsslWarning
 from scssl.bench import job, lines
 from scssl.bench import plan as plans
+from scssl.methods import _finetune as finetuning
+from scssl.methods._fit import Request
 from scssl.methods.simclr import SimCLR
 
 QUICK = {"method": "simclr", "max_epochs": 1, "batch_size": 64}
@@ -250,3 +252,98 @@ def test_what_fails_owes_the_chosen_scores_only(cells, monkeypatch):
     with pytest.warns(ScsslWarning, match="ZeroDivisionError"):
         table = compare(cells.copy(), ["pca"], metrics=["ilisi", "accuracy"])
     assert set(table.loc[table["key"] == "pca", "metric"]) == {"ilisi", "accuracy"}
+
+
+# models that learn labels
+
+
+def test_the_own_labels_of_a_finetuned_model_are_scored(cells, tmp_path, monkeypatch):
+    """Trained without the held-out cells, on their labels neither; the second time from the cached model."""
+    seen = []
+    tune = finetuning.finetune
+    monkeypatch.setattr(finetuning, "finetune", lambda data, *a: seen.append(set(data.obs_names)) or tune(data, *a))
+    adata = cells.copy()
+    methods = {
+        "frozen": QUICK,
+        "head": QUICK | {"finetune": {"train": "head", "max_epochs": 2}},
+        "scratch": {"method": "untrained", "finetune": {"train": "all", "max_epochs": 20, "batch_size": 32}},
+    }
+    options = {"tasks": ["cell_typing"], "held_out": "batch1", "cache_dir": tmp_path, "batch_key": "batch"}
+    table = compare(adata, methods, **options)
+    assert set(table["status"]) == {"ok"}, table["message"].unique()
+    own = table[table["group"] == "head"]
+    assert set(own["key"]) == {"head", "scratch"}
+    held_out = set(cells.obs_names[cells.obs["batch"] == "batch1"])
+    assert len(seen) == 2
+    assert all(names.isdisjoint(held_out) for names in seen)
+    right = own.query("metric == 'macro_f1_head'").set_index("key")["value"]
+    assert right["scratch"] > 0.8
+    # what the table says is what the model gives
+    model = finetuning.finetune(
+        (training := cells[cells.obs["batch"] != "batch1"].copy()),
+        ssl.tl.fit(job_genes(training), "untrained", batch_key="batch"),
+        finetuning.Tuning("cell_type", train="all", max_epochs=20, batch_size=32, progress=False),
+    )
+    query = cells[cells.obs["batch"] == "batch1"]
+    accuracy = (model.classify(query.copy())[0] == query.obs["cell_type"].astype(str)).mean()
+    stored = own.query("key == 'scratch' and metric == 'accuracy_head'")["value"]
+    assert stored.item() == pytest.approx(accuracy)
+    for file in (tmp_path / "cells").iterdir():
+        file.unlink()
+    monkeypatch.setattr("scssl.methods._fit.fit", None)
+    again = compare(adata, methods, **options)
+    np.testing.assert_array_equal(again["value"], table["value"])
+
+
+def job_genes(training):
+    """The genes are chosen again, without the cells that are held out."""
+    job._choose_genes_again(training, lines.Entry("x", "untrained").request(Request(method=""), seed=0))
+    return training
+
+
+def test_labels_that_were_learned_are_not_scored(cells, unchanged):
+    taught = {"taught": QUICK | {"finetune": "all"}}
+    adata = cells.copy()
+    cases = [
+        ({"tasks": None}, taught, "labels_seen", "batch_correction scores the cells that it learns them from"),
+        ({"label_key": None, "tasks": ["batch_correction"]}, taught, "needs_label_key", "there are no labels"),
+        ({"tasks": ["cell_typing"]}, {"x": QUICK | {"finetune": "everything"}}, "unknown_choice", "'everything'"),
+        (
+            {"tasks": ["cell_typing"]},
+            {"x": QUICK | {"finetune": {"epochs": 3}}},
+            "unknown_option_of_finetune",
+            "'epochs'",
+        ),
+        ({"tasks": ["cell_typing"]}, {"x": QUICK | {"finetune": {"max_epochs": 0}}}, "out_of_range", "max_epochs=0"),
+        ({"tasks": ["cell_typing"]}, {"x": QUICK | {"finetune": True}}, "unknown_option_of_finetune", "True"),
+    ]
+    for options, methods, code, words in cases:
+        with unchanged(adata), pytest.raises(InputError, match=words) as caught:
+            compare(adata, methods, **options)
+        assert caught.value.code == code
+
+
+def test_cells_without_a_label_teach_nothing(cells):
+    adata = cells.copy()
+    adata.obs["cell_type"] = adata.obs["cell_type"].astype(str)
+    adata.obs.iloc[::5, adata.obs.columns.get_loc("cell_type")] = "doublet"
+    line = lines.Entry("x", "simclr", {"finetune": {"max_epochs": 1}})
+    model = ssl.tl.fit(adata.copy(), "simclr", max_epochs=1)
+    setting = plans.Setting(label_key="cell_type", unlabelled=["doublet", "nan"])
+    with pytest.warns(ScsslWarning, match="30 of 150 cells have no label"):
+        assert "doublet" not in job._taught(model, adata.copy(), line, setting, seed=0).classes
+
+
+def test_other_gene_sets_are_other_cells(cells):
+    def ids(adata):
+        made = plans.plan(
+            adata, methods=["pca"], tasks=["batch_correction"], seeds=1, batch_key="batch", label_key="cell_type"
+        )
+        return set(made.table()["cell_id"])
+
+    plain, one, same, other = (cells.copy() for _ in range(4))
+    for adata, last in ((one, 9), (same, 9), (other, 10)):
+        ssl.pp.gene_sets(adata, {"a": list(adata.var_names[:8]), "b": list(adata.var_names[3:last])})
+    assert ids(one) == ids(same)
+    assert ids(one).isdisjoint(ids(other))
+    assert ids(plain).isdisjoint(ids(one))

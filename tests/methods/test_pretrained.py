@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
@@ -105,9 +106,24 @@ def test_parquet_with_and_without_a_reader(home, monkeypatch):
         raise ImportError
 
     monkeypatch.setattr(pd, "read_parquet", absent)
-    with pytest.raises(InputError, match="pip install pyarrow"):
+    with pytest.raises(
+        InputError, match=r"neither pyarrow nor fastparquet.*pip install pyarrow.*a csv table"
+    ) as caught:
         ssl.load_pretrained(home / "RandomMask.ckpt")
+    assert caught.value.code == "needs_pyarrow"
     monkeypatch.setattr(pd, "read_parquet", lambda _file: table)
+    assert ssl.load_pretrained(home / "RandomMask.ckpt").features["rna"][0] == "ENSG00000000000"
+
+
+def test_parquet_as_this_environment_reads_it(home):
+    """Without stand-ins: the table is read, or the message says what to install."""
+    if importlib.util.find_spec("pyarrow") is None and importlib.util.find_spec("fastparquet") is None:
+        (home / "var.parquet").write_bytes(b"PAR1")
+        with pytest.raises(InputError, match="pip install pyarrow"):
+            ssl.load_pretrained(home / "RandomMask.ckpt")
+        return
+    pd.read_csv(home / "var.csv").to_parquet(home / "var.parquet")
+    (home / "var.csv").unlink()
     assert ssl.load_pretrained(home / "RandomMask.ckpt").features["rna"][0] == "ENSG00000000000"
 
 

@@ -20,6 +20,37 @@ if TYPE_CHECKING:
 
 _WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", type(None): "None"}
 _MANY = {int: "whole numbers", float: "numbers", str: "names"}
+SYNONYMS = {
+    "learning_rate": ("lr", "step_size", "stepsize"),
+    "max_epochs": ("epochs", "n_epochs", "num_epochs", "train_epochs"),
+    "batch_size": ("bs", "minibatch_size", "train_batch_size"),
+    "width": (
+        "n_latent",
+        "latent_dim",
+        "n_dims",
+        "embedding_dim",
+        "emb_dim",
+        "out_dim",
+        "dim",
+        "n_components",
+        "n_comps",
+    ),
+    "hidden": ("n_hidden", "hidden_dim", "hidden_dims", "hidden_size", "n_layers", "layers"),
+    "weight_decay": ("wd", "l2"),
+    "rate": ("mask_rate", "masking_rate", "mask_ratio", "masking_ratio"),
+    "mask": ("masking", "masking_strategy", "mask_strategy"),
+    "output": ("gene_likelihood", "likelihood", "reconstruction_loss"),
+    "temperature": ("tau", "temp"),
+    "views": ("augmentation", "augmentations", "transform", "transforms"),
+    "patience": ("early_stopping", "early_stopping_patience"),
+    "seed": ("random_state", "random_seed"),
+    "accelerator": ("device", "use_gpu", "gpu"),
+    "batch_key": ("batch", "batch_col", "batch_column"),
+    "key_added": ("key", "added_key"),
+}
+"""What arguments are called elsewhere; the last ones are arguments of the calls, not fields of a configuration."""
+_ARGUMENTS = ("seed", "accelerator", "batch_key", "key_added")
+
 _LIMITS = {
     "above": ("greater than", lambda value, limit: value > limit),
     "at_least": ("at least", lambda value, limit: value >= limit),
@@ -49,12 +80,19 @@ def config(cls: type, values: Mapping[str, Any]) -> Iterator[Problem]:
     for name, value in values.items():
         if name not in known:
             message = f"There is no parameter {name!r}. Known: {listed(sorted(known))}."
-            yield Problem("unknown_parameter", name, message, nearest(name, sorted(known)), missing=True)
+            yield Problem("unknown_parameter", name, message, _meant(name, sorted(known)), missing=True)
         elif not fits(value, hints[name]):
             message = f"{name}={value!r} is of type {type(value).__name__}, expected {in_words(hints[name])}."
             yield Problem("wrong_type", name, message, _type_fix(name, value))
         else:
             yield from _range(name, value, known[name].metadata)
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """The parameter that is called like this elsewhere, else the one that is spelled alike."""
+    word = name.lower()
+    other = next((own for own, words in SYNONYMS.items() if word in words), "")
+    return f"Did you mean {other!r}?" if other in (*known, *_ARGUMENTS) else nearest(name, known)
 
 
 def seed(value: Any, *, parameter: str = "seed") -> Iterator[Problem]:

@@ -21,6 +21,7 @@ import scssl
 from scssl import _files, _keys
 from scssl._registry import METRICS, TASKS
 from scssl.data.columns import is_mudata
+from scssl.data.gene_sets import identity_of as identity_of_sets
 from scssl.data.identity import data_id
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _SCORING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "igraph", "pynndescent")
 
 
 def content(data: Any, *, layer: str | None, identity: str) -> str:
-    """Hash of the data and of what is chosen from them: `identity`, the marked genes, the recipe and what it chose from."""
+    """Hash of the data and of what is chosen from them: `identity`, marked genes, recipe and what it chose from, gene sets."""
     parts = data.mod if is_mudata(data) else {_keys.DEFAULT_MODALITY: data}
     about: dict[str, Any] = {}
     for name, part in parts.items():
@@ -45,6 +46,8 @@ def content(data: Any, *, layer: str | None, identity: str) -> str:
         recipe = [done.get(name) for name in _CHOICE]  # not when it was run
         counts = data_id(part, layer=_keys.COUNTS_LAYER) if str(done.get("flavor")).startswith("seurat_v3") else ""
         about[name] = [hashlib.sha256(np.asarray(marked, dtype=bool).tobytes()).hexdigest(), recipe, counts]
+        sets = identity_of_sets(part)  # which masks draw from; absent where there are none
+        about[name] += [sets] if sets else []
     return _files.fingerprint([identity, layer, about])
 
 

@@ -248,7 +248,22 @@ def _trained(job: Job, entry: Entry, data: Any, setting: Setting) -> tuple[Model
         if request.batch_key is not None and column(training, request.batch_key, parameter="batch_key").nunique() < 2:
             request = replace(request, batch_key=None, within_batch=None)
     started = time.perf_counter()
-    return _fit.fit(training, request), time.perf_counter() - started
+    model = _fit.fit(training, request)
+    if entry.taught:
+        model = _taught(model, training, entry, setting, seed=job.seed)
+    return model, time.perf_counter() - started
+
+
+def _taught(model: Model, training: Any, entry: Entry, setting: Setting, *, seed: int) -> Model:
+    """The model, fine-tuned on the labels of the cells that are not held out; `training` is a private object."""
+    from scssl.methods._finetune import finetune
+
+    key = str(setting.label_key)
+    if setting.unlabelled is not None:
+        labels = column(training, key, parameter="label_key").astype(object)
+        training.obs[key] = labels.mask(labels.astype(str).isin(setting.unlabelled))
+    shared = {"layer": setting.layer, "accelerator": setting.accelerator, "seed": seed, "progress": False}
+    return finetune(training, model, entry.tuning(key, **shared))
 
 
 def _choose_genes_again(training: Any, request: Request) -> None:

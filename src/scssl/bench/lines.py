@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +13,20 @@ import pandas as pd
 from scssl import _files, _keys
 from scssl._errors import InputError
 from scssl._registry import METHODS, listed, nearest, unknown
+from scssl._validate import enforce
+from scssl._validate.config import config as check_config
 from scssl.data.columns import column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scssl.methods._finetune import Tuning
     from scssl.methods._fit import Request
 
 EACH = "each"
 _REQUEST_FIELDS = frozenset({"preset", "within_batch", "layer", "modalities", "mask_by", "precision", "devices"})
 _OBSM = "obsm"
+_FINETUNE = "finetune"
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class Entry:
     method
         Name of the method.
     options
-        ``preset``, ``within_batch``, ``precision`` and fields of the configuration; ``obsm`` and the hash of its
-        content for an embedding that was made elsewhere.
+        ``preset``, ``within_batch``, ``precision`` and fields of the configuration; ``finetune`` for a model that learns
+        labels too; ``obsm`` and the hash of its content for an embedding that was made elsewhere.
     """
 
     key: str
@@ -54,10 +58,28 @@ class Entry:
         """Where an embedding that was made elsewhere lies in ``obsm``."""
         return self.options[_OBSM]
 
+    @property
+    def taught(self) -> bool:
+        """Whether the model learns the labels of the cells it is trained on."""
+        return self.options.get(_FINETUNE) is not None
+
+    def tuning(self, label_key: str, **shared: Any) -> Tuning:
+        """The second stage of a line that has one: ``"all"``, or ``{"train": "all", "max_epochs": 20}``."""
+        from scssl.methods._finetune import Tuning
+
+        asked = self.options[_FINETUNE]
+        asked = {"train": asked} if isinstance(asked, str) else asked
+        known = [f.name for f in fields(Tuning) if f.metadata or f.name == "group_key"]
+        for name in asked if isinstance(asked, Mapping) else [asked]:
+            if name not in known:
+                raise unknown("option of finetune", name, known, parameter="methods")  # noqa: EM101 - a word
+        enforce(check_config(Tuning, asked))
+        return Tuning(label_key=label_key, **{**shared, **asked})
+
     def request(self, base: Request, *, seed: int) -> Request:
         """What to train: what all lines share, with the options of this one."""
         named = {k: v for k, v in self.options.items() if k in _REQUEST_FIELDS}
-        config = {k: v for k, v in self.options.items() if k not in _REQUEST_FIELDS}
+        config = {k: v for k, v in self.options.items() if k not in (*_REQUEST_FIELDS, _FINETUNE)}
         return replace(base, **named, method=self.method, seed=seed, config=config)
 
     def check(self, batch_key: str | None) -> None:
@@ -77,6 +99,7 @@ class Entry:
             "config": plain(kind.configure(request.preset, **request.config)),
             "within_batch": within_batch(kind.spec, request),
             **{name: getattr(request, name) for name in ("layer", "modalities", "mask_by", "precision", "devices")},
+            **({_FINETUNE: asdict(self.tuning(""))} if self.taught else {}),
         }
 
 

@@ -215,6 +215,7 @@ def plan(
     found = splits(data, batch_key=batch_key, split_key=split_key, held_out=held_out)
     _check_target(data, target)
     whole, kept_out = _tasks(wanted, {"batch_key": batch_key, "label_key": label_key, "target": target}, found)
+    _check_taught(chosen, label_key, whole)
     found_id = data_id(data, layer=layer, columns=(batch_key, label_key))
     setting = Setting(
         data=name or "data",
@@ -256,6 +257,18 @@ def _named_once(chosen: Sequence[Entry]) -> None:
         msg = f"The table would have {', '.join(map(repr, twice))} more than once."
         fix = 'Give each line a name: methods={"simclr cold": {"method": "simclr", "temperature": 0.1}}.'
         raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
+
+
+def _check_taught(chosen: Sequence[Entry], label_key: str | None, whole: Sequence[str]) -> None:
+    """A model that learns labels is scored on cells whose labels it has not seen."""
+    for entry in chosen:
+        if entry.taught and label_key is None:
+            msg = f"methods[{entry.key!r}] is to be fine-tuned, and there are no labels."
+            raise InputError(msg, code="needs_label_key", parameter="label_key", fix="Pass label_key=.")
+        if entry.taught and whole:
+            msg = f"methods[{entry.key!r}] learns labels, and {', '.join(whole)} scores the cells that it learns them from."
+            fix = "Pass tasks=['cell_typing'], which holds cells out."
+            raise InputError(msg, code="labels_seen", parameter="tasks", fix=fix)
 
 
 def _inputs(entry: Entry, tasks: tuple[str, ...], data: Any, target: str | None) -> list[tuple[Entry, tuple[str, ...]]]:

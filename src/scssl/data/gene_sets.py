@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,6 +160,22 @@ def too_few(sets: Mapping[str, Sequence[str]], var: pd.DataFrame, names: pd.Inde
     return InputError(msg, code="no_gene_sets_left", parameter="source", fix=fix)
 
 
+def identity_of(part: Any) -> str:
+    """Hash of all gene sets that :func:`scssl.pp.gene_sets` keeps with an object; empty if there are none."""
+    digest, shelf = hashlib.blake2b(digest_size=8), _shelf(part)
+    for key in sorted(shelf):
+        members = sp.coo_matrix(part.varm[key])
+        digest.update(repr([key, members.shape, list(map(str, shelf[key]["regulators"]))]).encode())
+        order = np.lexsort((members.row, members.col))
+        digest.update(np.stack([members.row[order], members.col[order]]).astype(np.int64).tobytes())
+    return digest.hexdigest() if shelf else ""
+
+
+def _shelf(part: Any) -> dict[str, Any]:
+    """What is noted of the gene sets that are there."""
+    return {name: about for name, about in _keys.peek(part).get(_keys.GENE_SETS, {}).items() if name in part.varm}
+
+
 def stored(part: Any, genes: np.ndarray, *, key: str, modality: str) -> GeneSets:
     """The sets that :func:`scssl.pp.gene_sets` keeps in ``varm[key]``, over the given genes.
 
@@ -167,7 +184,7 @@ def stored(part: Any, genes: np.ndarray, *, key: str, modality: str) -> GeneSets
     KeyNotFoundError
         If there are none.
     """
-    shelf = {name: about for name, about in _keys.peek(part).get(_keys.GENE_SETS, {}).items() if name in part.varm}
+    shelf = _shelf(part)
     if key not in shelf:
         where = "" if modality == _keys.DEFAULT_MODALITY else f"Modality {modality!r}: "
         msg = f"{where}there are no gene sets in varm[{key!r}]. Known: {listed(list(shelf))}."

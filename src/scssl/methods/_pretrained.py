@@ -211,7 +211,8 @@ def _gene_order(file: Path, column: str) -> np.ndarray:
         table = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
     except ImportError as error:
         msg = f"{file} is a parquet file, and neither pyarrow nor fastparquet is installed to read it."
-        raise InputError(msg, code="needs_pyarrow", parameter="genes", fix="pip install pyarrow") from error
+        fix = "pip install pyarrow (or 'scssl[pretrained]'); or pass genes= a csv table with the same columns."
+        raise InputError(msg, code="needs_pyarrow", parameter="genes", fix=fix) from error
     except Exception as error:
         msg = f"{file} cannot be read as a table of genes: {type(error).__name__} {str(error)[:200]}"
         raise InputError(msg, code="wrong_genes", parameter="genes") from error

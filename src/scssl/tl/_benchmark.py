@@ -53,11 +53,14 @@ def benchmark(
         AnnData or MuData with log-normalised values, as :func:`scssl.pp.recipe` makes them.
     methods
         Names of methods, or lines of the table by name:
-        ``{"simclr": {}, "simclr cold": {"method": "simclr", "temperature": 0.1}}``.
+        ``{"simclr": {}, "simclr cold": {"method": "simclr", "temperature": 0.1}}``. With ``"finetune": "all"`` (or ``"head"``,
+        ``"last"``, or a dictionary of the arguments of :func:`finetune`) a model then learns the labels of the cells it
+        is trained on, and its own labels of held-out cells are scored too, group ``head``; for ``tasks=["cell_typing"]``.
     batch_key
         Column of ``obs`` with the batch.
     label_key
-        Column of ``obs`` with the cell type. Methods never see it.
+        Column of ``obs`` with the cell type. Methods never see it, but for lines that are fine-tuned: of cells that are not
+        held out.
     tasks
         Names of tasks; by default all whose columns are given (``reconstruction`` has to be named).
     seeds
