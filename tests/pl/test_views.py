@@ -37,6 +37,14 @@ def test_one_row_a_view_and_one_column_a_cell(pbmc, unchanged, tmp_path):
     assert imread(tmp_path / "views.png").std() > 0.05
 
 
+def test_by_default_what_is_trained_with(pbmc):
+    """Views of a model trained with and without batches."""
+    for batch_key in (None, "batch"):
+        model = ssl.tl.fit(pbmc.copy(), "simclr", batch_key=batch_key, max_epochs=1)
+        shown = [title for title, _, _ in preview(pbmc, None, batch_key=batch_key).after]
+        assert [title.split(":")[0] for title in shown[:-1]] == [view.spec.name for view in model.module.config.views]
+
+
 def test_the_dots_are_the_changed_genes(pbmc):
     made = preview(pbmc, ["mask:0.5"], cells=2, seed=3)
     assert [title for title, _, _ in made.after] == ["mask:0.5"]  # one view is not shown together with itself

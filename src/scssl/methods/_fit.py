@@ -34,6 +34,7 @@ from scssl.train.device import seeded
 from scssl.train.loop import Run
 from scssl.train.sampler import MASK, OFF, SAMPLE, WITHIN_BATCH, Sampler
 from scssl.views._base import View
+from scssl.views.pipeline import MIXING
 
 if TYPE_CHECKING:
     import os
@@ -47,7 +48,6 @@ _NO_MIXING = (
     "The matrix stays on disk (settings.in_memory_mb), where neighbours in other batches are not at hand: views 'clear' are "
     "used instead of 'mixing'."
 )
-MIXING = "mixing"  # pipeline of views where there are several batches, unless another one is asked for
 
 
 @dataclass(frozen=True)

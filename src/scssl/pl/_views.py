@@ -30,7 +30,7 @@ _TAIL = 0.35  # of the expressed genes: how many of the others are shown
 
 def views(
     data: AnnData | MuData,
-    views: Any = "clear",
+    views: Any = None,
     *,
     cells: int | Sequence[str] = 4,
     batch_key: str | None = None,
@@ -53,7 +53,8 @@ def views(
     data
         AnnData or MuData with the values that are trained on.
     views
-        Pipeline of views, as in :func:`scssl.tl.fit`.
+        Pipeline of views, as in :func:`scssl.tl.fit`; by default what is trained with: ``"mixing"`` where there are several
+        batches, else ``"clear"``.
     cells
         How many random cells, or the names of some.
     batch_key

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
     from scssl.data.source import Batch, Source
 
+CLEAR, MIXING = "clear", "mixing"  # the defaults: of one batch, and of several
 # the four corruptions of CLEAR at the strength of scSSL-Bench; every default of theirs is that of the views
 _CLEAR = ("mask:0.2", "gaussian:0.8", "inner_swap:0.1", "crossover:0.25")
 PIPELINES: dict[str, tuple[str | dict[str, Any], ...]] = {
-    "clear": _CLEAR,
-    # the default for several batches: cells first move towards the same kind of cell in another batch and in their own
-    "mixing": (
+    CLEAR: _CLEAR,
+    # cells first move towards the same kind of cell in another batch and in their own
+    MIXING: (
         {"view": "mnn", "alpha": 0.0, "k": 5, "drawn": True},
         {"view": "knn", "alpha": 0.5, "k": 5, "drawn": True},
         *_CLEAR,

@@ -15,7 +15,7 @@ from scssl._errors import InputError
 from scssl._registry import unknown
 from scssl.data.source import Source
 from scssl.views._base import Context
-from scssl.views.pipeline import resolve
+from scssl.views.pipeline import CLEAR, MIXING, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def preview(
     data
         AnnData or MuData; it is not changed.
     views
-        As in :func:`scssl.tl.fit`.
+        As in :func:`scssl.tl.fit`; ``None``: the default of training.
     cells
         How many random cells, or their names.
     modality
@@ -75,11 +75,11 @@ def preview(
     KeyNotFoundError
         If a view, a cell, a modality or a column does not exist.
     """
-    pipeline = resolve(views)
+    known = Source.from_data(data, modalities=None if modality is None else [modality], **source)
+    pipeline = resolve((MIXING if len(known.batch_names) > 1 else CLEAR) if views is None else views)
     if not pipeline:
         msg = f"views={views!r} holds no view: nothing would change."
         raise InputError(msg, code="no_views", parameter="views", fix="For example views='clear'.")
-    known = Source.from_data(data, modalities=None if modality is None else [modality], **source)
     name = next(iter(known.matrices))
     index = _positions(known, cells, seed)
     for view in pipeline:
