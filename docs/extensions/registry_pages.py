@@ -35,7 +35,7 @@ REGISTRIES = {
 }
 COLUMNS = {
     "methods": ("name", "title", "family", "summary", "reference"),
-    "metrics": ("name", "title", "range", "better", "summary", "reference"),
+    "metrics": ("name", "title", "range", "better", "floor", "summary", "reference"),
     "tasks": ("name", "title", "needs", "summary", "reference"),
     "datasets": ("name", "title", "cells x features", "modalities", "source", "licence", "reference"),
     "views": ("name", "parameters", "summary", "reference"),
@@ -85,7 +85,7 @@ def _cell(kind: str, spec: Any, column: str) -> str:
     value = getattr(spec, column)
     if isinstance(value, tuple):
         return ", ".join(f"``{part}``" for part in value)
-    return value if column in ("title", "summary", "licence", "source", "better") else f"{value}"
+    return value if column in ("title", "summary", "licence", "source", "better", "floor") else f"{value}"
 
 
 class RegistryTable(SphinxDirective):

@@ -79,6 +79,9 @@ class MetricSpec:
     """Whether the task computes it unless told otherwise."""
     main: bool = False
     """Whether it is the main number of its task."""
+    floor: str = "random"
+    """The embedding that no real one falls below: ``random`` noise; ``batch``, which knows the batch of a cell and nothing
+    else, where noise is as good as it gets (it mixes batches perfectly); empty if there is none."""
     summary: str = ""
 
 

@@ -1,4 +1,4 @@
-"""Every metric on real cells: what must not matter does not, and controls bracket what is real."""
+"""Every metric on real cells: what must not matter does not."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from scssl._registry import METRICS, TASKS
-from scssl.data.calm import calm
-from scssl.tasks import Cells, control_rows, score_rows
+from scssl._registry import TASKS
+from scssl.tasks import Cells, score_rows
 
 SETS = {"pbmc": "rna_pbmc_3chemistries.h5ad", "pancreas": "rna_pancreas_5technologies.h5ad"}
 BOTH = ["batch_correction", "cell_typing"]
-# noise has no batches: it mixes them as well as can be
-MIXING = {"bras", "ilisi", "cilisi", "kbet", "pcr_comparison"}
 
 
 def named(tasks):
@@ -82,74 +79,3 @@ def test_rotation_does_not_matter(real, expected, dtype):
     x = x.astype(dtype)
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(x.shape[1], x.shape[1])))[0]
     same(values(x @ rotation, cells), values(x, cells))
-
-
-def test_oracle_is_best_and_noise_is_worst(real):
-    cells, x = real
-    names = named(BOTH)
-    found = {}
-    rows = [*control_rows(cells, BOTH, metrics=names), *score_rows(x, cells, BOTH, metrics=names)]
-    for row in rows:
-        if row["status"] == "ok":
-            found.setdefault(row["metric"], {}).setdefault(row.get("method", "real"), []).append(row["value"])
-    for metric, by in found.items():
-        mean = {method: np.mean(v) for method, v in by.items()}
-        assert METRICS.describe(metric).better == "higher"
-        if metric != "silhouette_batch":  # the reason why it is not a default
-            assert mean["oracle"] >= mean["real"] - 0.01, (metric, mean)
-        if metric == "scgraph":  # noise, too, puts the centres of small labels far out
-            assert mean["oracle"] > max(mean["random"], mean["real"])
-        elif metric not in MIXING and metric != "silhouette_batch":
-            assert mean["real"] >= mean["random"] - 0.01, (metric, mean)
-
-
-def test_reconstruction_is_bracketed(real):
-    cells, x = real
-    mean = {}
-    rows = [*control_rows(cells, ["reconstruction"]), *score_rows(x, cells, ["reconstruction"])]
-    for row in rows:
-        mean.setdefault((row.get("method", "real"), row["metric"]), []).append(row["value"])
-    mean = {place: np.mean(v) for place, v in mean.items()}
-    for metric in ("weighted_ev", "ev_above_pca"):
-        assert mean["oracle", metric] >= mean["real", metric] > mean["random", metric]
-    assert mean["pca_64", "weighted_ev"] > mean["mean_profile", "weighted_ev"]
-
-
-@pytest.fixture(scope="module", params=["cite_pbmc10k_pbmc5k.h5mu", "multiome_scicar_a549.h5mu"])
-def pair(request, shared_data):
-    """Cells of two modalities: proteins (of 200 cells of the second batch only), or peaks."""
-    import mudata as md
-
-    import scssl as ssl
-
-    with calm():
-        mdata = md.read_h5mu(shared_data / request.param)
-    target = next(name for name in mdata.mod if name != "rna")
-    kept = mdata.obs_names[np.random.default_rng(0).permutation(mdata.n_obs)[:1200]]
-    shared = mdata.obs_names.intersection(mdata.mod[target].obs_names)[-200:]
-    with calm():
-        mdata = mdata[kept.union(shared)].copy()
-    ssl.pp.recipe(mdata, n_top_genes=500)
-    batch_key = "batch" if mdata.obs["batch"].nunique() > 1 else None
-    return Cells.of(mdata, batch_key=batch_key, target=target, modality=None)
-
-
-def test_a_modality_of_real_cells_is_predicted(pair):
-    from scssl.tasks._cells import principal_components
-
-    x = principal_components(pair.source_values, width=20)
-    rows = [*control_rows(pair, ["modality_prediction"]), *score_rows(x, pair, ["modality_prediction"])]
-    rows = [row for row in rows if row["status"] == "ok"]
-    mean = {}
-    for row in rows:
-        mean.setdefault((row.get("method", "real"), row["metric"]), []).append(row["value"])
-    mean = {place: np.mean(v) for place, v in mean.items()}
-    for metric in {metric for _, metric in mean}:
-        sign = -1 if METRICS.describe(metric).better == "lower" else 1
-        oracle, real, noise = (sign * mean[name, metric] for name in ("oracle", "real", "random"))
-        assert oracle >= real, metric
-        assert real >= noise - 0.01, metric
-    assert mean["mean_profile", "pearson_feature"] == 0.0
-    # why the main metric goes by feature: over the features of a cell the mean profile is hard to beat
-    assert mean["mean_profile", "pearson_cell"] > 0.5 * mean["real", "pearson_cell"]
-    assert ("real", "auprc") in mean or pair.target != "atac"

@@ -174,6 +174,19 @@ def test_chosen_metrics_only(embedding, cells):
     ]
 
 
+def test_what_a_model_answers_itself_has_no_value_for_an_embedding(embedding, cells):
+    """Named beside others: the numbers of the neighbours must not stand under its name."""
+    names = ["macro_f1", "macro_f1_head"]
+    found = table(embedding, cells, tasks=["cell_typing"], metrics=names).groupby("metric")["status"].unique()
+    assert list(found["macro_f1"]) == ["ok"]
+    assert list(found["macro_f1_head"]) == ["not_applicable"]
+    answers = {"labels": np.asarray(cells.labels)}
+    told = table(embedding, cells, tasks=["cell_typing"], metrics=names, own=answers).query("metric == 'macro_f1_head'")
+    assert set(told["value"]) == {1.0}
+    controls = [row for row in control_rows(cells, ["cell_typing"], metrics=names) if row["metric"] == "macro_f1_head"]
+    assert {row["status"] for row in controls} == {"not_applicable"}
+
+
 def test_two_cells_are_too_few():
     cells = Cells(names=np.array(["a", "b"]), labels=np.array(["x", "y"]), batch=np.array(["1", "2"]))
     assert base.unusable(np.eye(2), cells) == "2 cells are too few to be scored"

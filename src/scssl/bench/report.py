@@ -15,7 +15,7 @@ import jinja2
 import pandas as pd
 
 from scssl import _results
-from scssl._registry import TASKS
+from scssl._registry import METRICS, TASKS
 from scssl.bench import statistics
 from scssl.bench.advice import SENTENCE, advise
 from scssl.bench.board import GROUP_TITLES, Board, board, duration, memory, number
@@ -95,6 +95,7 @@ def render(
         flips=flips(rows).to_dict("records") if profile == statistics.PAPER else [],
         profile=profile,
         tasks=_tasks(table, bold),
+        noise_mixes=_without_floor(table),
         models=[_model(about, str(key)) for key in about.models.index],
         commands="\n".join(about.commands),
         session=about.session,
@@ -216,6 +217,12 @@ def _policies(table: Board) -> list[dict[str, Any]]:
         for name, about in table.leading.iterrows()
         if table.status[name][label] in statistics.FAILURES
     ]
+
+
+def _without_floor(table: Board) -> list[str]:
+    """Titles of the columns in which noise is not the worst that there is."""
+    known = table.columns[table.columns["metric"].isin(list(METRICS))]
+    return [c["title"] for _, c in known.iterrows() if METRICS.describe(c["metric"]).floor != _results.RANDOM]
 
 
 def _number(value: float) -> str:

@@ -17,7 +17,7 @@ _NO_KNOWN = "no scored cell has a label that occurs in the reference"
     group="typing",
     needs=("truth", "predicted"),
     main=True,
-    summary="mean F1 of the labels, rare ones count as much as common ones",
+    summary="mean F1 of the labels by 11 nearest neighbours, rare ones count as much as common ones",
 )
 @METRICS.register(
     "macro_f1_linear",
@@ -50,7 +50,7 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     needs=("truth", "predicted"),
     default=False,
     reference="ovcharenko2025scssl",
-    summary="as in the paper: labels that are predicted but never true count with an F1 of 0",
+    summary="mean F1 of the labels that are true or predicted, as in the paper: one that is never true counts as 0",
 )
 @METRICS.register(
     "macro_f1_union_k5",
@@ -60,7 +60,7 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     needs=("truth", "predicted"),
     default=False,
     reference="ovcharenko2025scssl",
-    summary="the same by 5 neighbours, which the paper used for scVI, CLAIRE and scCLIP",
+    summary="mean F1 of the labels that are true or predicted, by 5 neighbours, as the paper did for scVI, CLAIRE and scCLIP",
 )
 def macro_f1_union(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Mean F1 over the labels in `truth` or `predicted`, as scikit-learn averages."""
@@ -75,7 +75,7 @@ def macro_f1_union(truth: np.ndarray, predicted: np.ndarray) -> float:
     task="cell_typing",
     group="typing",
     needs=("truth", "predicted", "known"),
-    summary="macro F1 of the cells whose label occurs in the reference",
+    summary="mean F1 of the labels over the cells whose label occurs in the reference",
 )
 def macro_f1_shared(truth: np.ndarray, predicted: np.ndarray, known: np.ndarray) -> Measured:
     """Macro F1 over the cells that can be right: those whose label occurs in the reference (`known`)."""
@@ -91,7 +91,7 @@ def macro_f1_shared(truth: np.ndarray, predicted: np.ndarray, known: np.ndarray)
     needs=("truth", "predicted", "known"),
     default=False,
     reference="ovcharenko2025scssl",
-    summary="the variant of the paper without the types that the reference lacks",
+    summary="mean F1 of the labels that are true or predicted, over the cells whose label occurs in the reference",
 )
 def macro_f1_union_shared(truth: np.ndarray, predicted: np.ndarray, known: np.ndarray) -> Measured:
     """As :func:`macro_f1_union`, over the cells whose label occurs in the reference (`known`)."""
@@ -105,7 +105,7 @@ def macro_f1_union_shared(truth: np.ndarray, predicted: np.ndarray, known: np.nd
     task="cell_typing",
     group="typing",
     needs=("truth", "predicted"),
-    summary="mean F1 of the labels, weighted by their cells",
+    summary="mean F1 of the labels by 11 nearest neighbours, weighted by their cells",
 )
 @METRICS.register(
     "weighted_f1_linear",
@@ -114,7 +114,7 @@ def macro_f1_union_shared(truth: np.ndarray, predicted: np.ndarray, known: np.nd
     group="linear",
     needs=("truth", "predicted"),
     default=False,
-    summary="weighted F1 by the linear probe",
+    summary="mean F1 of the labels by the linear probe, weighted by their cells",
 )
 def weighted_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Mean F1 over the labels in `truth`, weighted by their number of cells."""
@@ -128,7 +128,7 @@ def weighted_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     task="cell_typing",
     group="typing",
     needs=("truth", "predicted"),
-    summary="share of cells with the right label",
+    summary="share of cells with the right label by 11 nearest neighbours",
 )
 @METRICS.register(
     "accuracy_k5",
@@ -138,7 +138,7 @@ def weighted_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     needs=("truth", "predicted"),
     default=False,
     reference="ovcharenko2025scssl",
-    summary="the same by 5 neighbours, which the paper used for scVI, CLAIRE and scCLIP",
+    summary="share of cells with the right label by 5 neighbours, as the paper did for scVI, CLAIRE and scCLIP",
 )
 @METRICS.register(
     "accuracy_linear",
@@ -168,7 +168,7 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
     task="cell_typing",
     group="typing",
     needs=("truth", "predicted"),
-    summary="mean over labels of the share of cells with the right label",
+    summary="mean over labels of the share of their cells with the right label",
 )
 @METRICS.register(
     "balanced_accuracy_linear",
@@ -177,7 +177,7 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
     group="linear",
     needs=("truth", "predicted"),
     default=False,
-    summary="balanced accuracy by the linear probe",
+    summary="mean over labels of the share of their cells to which the linear probe gives the right label",
 )
 def balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Mean over the labels in `truth` of the share of their cells that are recognised."""
@@ -193,7 +193,7 @@ def balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
     group="typing",
     needs=("truth", "predicted", "confidence"),
     reference="elyaniv2010selective",
-    summary="mean accuracy over all shares of cells that are kept, most confident first: does it know when it is wrong?",
+    summary="accuracy of the most confident cells, mean over all shares of them: does it know when it is wrong?",
 )
 @METRICS.register(
     "rejection_area_linear",
@@ -203,7 +203,7 @@ def balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
     needs=("truth", "predicted", "confidence"),
     default=False,
     reference="elyaniv2010selective",
-    summary="rejection area of the linear probe",
+    summary="accuracy of the cells of which the linear probe is most confident, mean over all shares of them",
 )
 def rejection_area(truth: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> float:
     """Area below :func:`rejection_curve`: 1 if all are right, the accuracy if the confidence says nothing."""

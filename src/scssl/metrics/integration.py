@@ -105,7 +105,8 @@ def clisi(local_weights: Weights, labels: Groups) -> float:
     group="batch",
     needs=("embedding", "labels", "batch"),
     reference="rautenstrauch2025silhouette",
-    summary="silhouette of batches inside each label, against all other batches; narrow range",
+    floor="batch",
+    summary="silhouette of batches inside each label, against all other batches; has a narrow range",
 )
 def bras(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
     """Batch removal adapted silhouette: inside each label, cosine distance to the own against all other batches."""
@@ -121,7 +122,8 @@ def bras(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
     needs=("embedding", "labels", "batch"),
     default=False,
     reference="luecken2022scib",
-    summary="legacy: blind to batches that mix with one neighbour only; use bras",
+    floor="batch",
+    summary="silhouette of batches inside each label, for old tables: blind to batches that mix with one neighbour only",
 )
 def silhouette_batch(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
     """Silhouette of batches inside each label, against the nearest batch; for comparison with old tables."""
@@ -135,6 +137,7 @@ def silhouette_batch(embedding: np.ndarray, labels: Groups, batch: Groups) -> Me
     group="batch",
     needs=("local_weights", "batch"),
     reference="korsunsky2019harmony",
+    floor="batch",
     summary="effective number of batches around a cell",
 )
 def ilisi(local_weights: Weights, batch: Groups) -> Measured:
@@ -160,6 +163,7 @@ def ilisi(local_weights: Weights, batch: Groups) -> Measured:
     group="batch",
     needs=("neighbors", "labels", "batch"),
     reference="buttner2019kbet",
+    floor="batch",
     summary="share of cells with batches around them in the proportions of their label",
 )
 def kbet(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
@@ -176,7 +180,8 @@ def kbet(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
     needs=("neighbors", "labels", "batch"),
     default=False,
     reference="buttner2019kbet",
-    summary="as scib-metrics computes it; changes when labels are renamed",
+    floor="batch",
+    summary="kBET as scib-metrics computes it, for old tables; changes when labels are renamed",
 )
 def kbet_scib(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
     """The kBET of the installed scib-metrics on the same neighbours; imports JAX."""
@@ -196,6 +201,7 @@ def kbet_scib(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
     group="batch",
     needs=("neighbors", "labels"),
     reference="luecken2022scib",
+    floor="batch",
     summary="does the neighbour graph hold each label together?",
 )
 def graph_connectivity(neighbors: Neighbors, labels: Groups) -> float:
@@ -221,6 +227,7 @@ def graph_connectivity(neighbors: Neighbors, labels: Groups) -> float:
     group="batch",
     needs=("before", "embedding", "batch"),
     reference="buttner2019kbet",
+    floor="batch",
     summary="variance explained by batch: how much less than before?",
 )
 def pcr_comparison(before: np.ndarray, embedding: np.ndarray, batch: Groups) -> Measured:

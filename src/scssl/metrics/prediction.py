@@ -39,7 +39,7 @@ _FLAT = 1e-12
     needs=("truth", "predicted"),
     lower=-1.0,
     default=False,
-    summary="the same for the values that the model itself predicts",
+    summary="correlation over cells of what the model itself predicts, mean of the features",
 )
 def pearson_feature(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     """Mean over features of the correlation of truth and prediction over cells."""
@@ -63,7 +63,7 @@ def pearson_feature(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     needs=("truth", "predicted"),
     lower=-1.0,
     default=False,
-    summary="the same for the values that the model itself predicts",
+    summary="rank correlation over cells of what the model itself predicts, mean of the features",
 )
 def spearman_feature(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     """Mean over features of the rank correlation of truth and prediction over cells."""
@@ -88,7 +88,7 @@ def spearman_feature(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     needs=("truth", "predicted"),
     lower=-1.0,
     default=False,
-    summary="the same for the values that the model itself predicts",
+    summary="correlation over features of what the model itself predicts, mean of the cells",
 )
 def pearson_cell(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     """Mean over cells of the correlation of truth and prediction over features."""
@@ -104,7 +104,7 @@ def pearson_cell(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     lower=-1.0,
     default=False,
     reference="ovcharenko2025scssl",
-    summary="that of the worst cell, as the paper reports it",
+    summary="correlation over features of the worst cell, as the paper reports it",
 )
 def pearson_cell_least(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Least correlation of truth and prediction over features, of all cells."""
@@ -120,7 +120,7 @@ def pearson_cell_least(truth: np.ndarray, predicted: np.ndarray) -> float:
     lower=-1.0,
     default=False,
     reference="ovcharenko2025scssl",
-    summary="that of the best cell, as the paper reports it",
+    summary="correlation over features of the best cell, as the paper reports it",
 )
 def pearson_cell_most(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Largest correlation of truth and prediction over features, of all cells."""
@@ -144,7 +144,7 @@ def pearson_cell_most(truth: np.ndarray, predicted: np.ndarray) -> float:
     needs=("truth", "predicted"),
     lower=-1.0,
     default=False,
-    summary="the same for the values that the model itself predicts",
+    summary="rank correlation over features of what the model itself predicts, mean of the cells",
 )
 def spearman_cell(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     """Mean over cells of the rank correlation of truth and prediction over features."""
@@ -170,7 +170,7 @@ def spearman_cell(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     upper=1e999,
     better="lower",
     default=False,
-    summary="the same for the values that the model itself predicts",
+    summary="root of the mean squared error of what the model itself predicts",
 )
 def rmse(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Root of the mean squared error over all cells and features."""
@@ -193,7 +193,7 @@ def rmse(truth: np.ndarray, predicted: np.ndarray) -> float:
     group="own",
     needs=("accessible", "predicted"),
     default=False,
-    summary="the same for the values that the model itself predicts",
+    summary="average precision of finding the cells in which a peak is open by what the model itself predicts, mean of the peaks",
 )
 def auprc(accessible: np.ndarray, predicted: np.ndarray) -> Measured:
     """Mean over peaks of the average precision; noise has the share of cells in which a peak is open."""
@@ -254,7 +254,7 @@ def weighted_ev(truth: np.ndarray, predicted: np.ndarray) -> float:
     group="reconstruction",
     needs=("truth", "predicted", "by_pca"),
     lower=-1e999,
-    summary="explained variance minus that of as many principal components of the same cells",
+    summary="variance that a linear map from the embedding explains, minus that of as many principal components of the same cells",
 )
 @METRICS.register(
     "ev_above_pca_own",
@@ -264,7 +264,7 @@ def weighted_ev(truth: np.ndarray, predicted: np.ndarray) -> float:
     needs=("truth", "predicted", "by_pca"),
     lower=-1e999,
     default=False,
-    summary="the same for the values that the model itself reconstructs",
+    summary="explained variance of the values that the model itself reconstructs, minus that of as many principal components",
 )
 def ev_above_pca(truth: np.ndarray, predicted: np.ndarray, by_pca: np.ndarray) -> Measured:
     """Explained variance less that of the prediction `by_pca`."""
@@ -279,7 +279,8 @@ def ev_above_pca(truth: np.ndarray, predicted: np.ndarray, by_pca: np.ndarray) -
     group="reconstruction",
     needs=("truth", "predicted"),
     lower=-1e999,
-    summary="median over genes of the coefficient of determination; an offset counts",
+    floor="",
+    summary="coefficient of determination of each gene by a linear map from the embedding, median over genes; an offset counts",
 )
 @METRICS.register(
     "r2_gene_own",
@@ -289,7 +290,8 @@ def ev_above_pca(truth: np.ndarray, predicted: np.ndarray, by_pca: np.ndarray) -
     needs=("truth", "predicted"),
     lower=-1e999,
     default=False,
-    summary="the same for the values that the model itself reconstructs",
+    floor="",
+    summary="coefficient of determination of each gene by what the model itself reconstructs, median over genes",
 )
 def r2_gene(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     """Median over genes of the coefficient of determination over cells."""
@@ -314,6 +316,7 @@ def r2_gene(truth: np.ndarray, predicted: np.ndarray) -> Measured:
     upper=1e999,
     better="lower",
     default=False,
+    floor="",
     summary="squared error where the input was hidden from the model, relative to that of the mean of the gene",
 )
 def masked_error(truth: np.ndarray, unhidden: np.ndarray, hidden: np.ndarray, mean_profile: np.ndarray) -> Measured:

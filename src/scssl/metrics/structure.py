@@ -34,6 +34,7 @@ _KEPT = 0.9
     group="beyond",
     needs=("embedding", "labels", "batch"),
     reference="andreatta2024cilisi",
+    floor="batch",
     summary="effective number of batches around a cell among the cells of its own type: mixing types does not help",
 )
 def cilisi(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
@@ -115,6 +116,7 @@ def knn_purity(neighbors: Neighbors, labels: Groups) -> Measured:
     lower=-1.0,
     default=False,
     reference="wang2025scgraph",
+    floor="batch",
     summary="do types lie to each other as they do inside single batches? Flags embeddings that tear types apart",
 )
 def scgraph(before: np.ndarray, embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CONTROL_WIDTH = 64
 """Width of the controls, the same whatever is scored: rows of different calls share them."""
 PAPER = "paper"
+ANSWERS = frozenset({"own", "head"})
+"""Groups of metrics of what a model answers itself; an embedding has no value in them."""
+_NO_ANSWER = "asks what a model itself answers, and there is no such answer"
 _FEW_CELLS = 3000
 
 
@@ -94,7 +97,13 @@ class Task(ABC):
         """The best that is possible under its name, or nothing if the answers are not known."""
 
     def predictors(
-        self, cells: Cells, *, seed: int = 0, profile: str = "clean", split: str = ""
+        self,
+        cells: Cells,
+        *,
+        seed: int = 0,
+        profile: str = "clean",
+        split: str = "",
+        metrics: Sequence[str] | None = None,
     ) -> dict[str, list[Score]]:
         """Scores of the trivial predictors in ``spec.controls``, by name; they need no embedding."""
         return {}
@@ -150,11 +159,17 @@ class Task(ABC):
         wrong = unusable(embedding, cells)
         if wrong:
             return [blank(name, FAILED, wrong, split) for name in names]
+        asked = {name for name in names if METRICS.describe(name).group in ANSWERS}
+        names = [name for name in names if name not in asked]
         embedding = np.asarray(embedding)
         with _threads_for(len(cells)):
             found = self.score_finite(embedding, cells, seed=seed, profile=profile, metrics=names, split=split)
             flag = collapsed(embedding)
             answered = self.score_own(own, cells, seed=seed, profile=profile, split=split) if own else []
+        if metrics is not None:
+            answered = [score for score in answered if score.metric in asked]
+        missing = asked.difference(score.metric for score in answered)
+        answered += [blank(name, NOT_APPLICABLE, _NO_ANSWER, split) for name in sorted(missing)]
         return [*([mark(score, flag) for score in found] if flag else found), *answered]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scssl._registry import METRICS, TASKS
 from scssl._results import FAILED
-from scssl.tasks._base import blank
+from scssl.tasks._base import ANSWERS, blank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +100,8 @@ def control_rows(
             control: task.score(embedding, cells, seed=seed, profile=profile, split=split, metrics=chosen)
             for control, embedding in task.controls(cells, seed=seed).items()
         }
-        scored |= task.predictors(cells, seed=seed, profile=profile, split=split)
+        of_values = None if chosen is None else [m for m in chosen if METRICS.describe(m).group not in ANSWERS]
+        scored |= task.predictors(cells, seed=seed, profile=profile, split=split, metrics=of_values)
         for control, scores in scored.items():
             for score in scores:
                 if chosen is None or score.metric in chosen:

@@ -70,11 +70,18 @@ class ModalityPrediction(Task):
         return {}
 
     def predictors(
-        self, cells: Cells, *, seed: int = 0, profile: str = "clean", split: str = ""
+        self,
+        cells: Cells,
+        *,
+        seed: int = 0,
+        profile: str = "clean",
+        split: str = "",
+        metrics: Sequence[str] | None = None,
     ) -> dict[str, list[Score]]:
         """Scores of the truth, of the mean profile, and of two predictors on principal components of the source."""
         found: dict[str, list[Score]] = {name: [] for name in (ORACLE, MEAN, RIDGE, NEIGHBORS)}
-        metrics = [name for name in self.metrics(profile) if self.applies(name, cells)]
+        metrics = self.metrics(profile) if metrics is None else metrics
+        metrics = [name for name in metrics if self.applies(name, cells)]
         for question in _questions(cells, split):
             answers = {} if question.reason else _trivial(cells, question)
             for name, scores in found.items():

@@ -47,11 +47,17 @@ class Reconstruction(Task):
         return {}
 
     def predictors(
-        self, cells: Cells, *, seed: int = 0, profile: str = "clean", split: str = ""
+        self,
+        cells: Cells,
+        *,
+        seed: int = 0,
+        profile: str = "clean",
+        split: str = "",
+        metrics: Sequence[str] | None = None,
     ) -> dict[str, list[Score]]:
         """Scores of the truth, of the mean profile, and of 64 principal components."""
         found: dict[str, list[Score]] = {name: [] for name in (ORACLE, MEAN, PCA)}
-        metrics = self.metrics(profile)
+        metrics = self.metrics(profile) if metrics is None else metrics
         for text, query in splits(cells, split, at_random=True):
             values = cells.source_values
             reason = _impossible(cells, query)
