@@ -173,6 +173,23 @@ def test_advice_is_honest(levels, words):
     assert words in advise(board(flat(levels))).loc[0, "sentence"]
 
 
+def test_controls_are_never_recommended():
+    """The cheapest of the best is a method, also where an untrained encoder or noise of its own line is as good."""
+    table = flat({"untrained": [0.81, 0.8, 0.8], "simclr": [0.8, 0.81, 0.8], "pca": [0.8, 0.8, 0.81]})
+    table["fit_s"] = table["method"].map({"untrained": 0.1, "simclr": 9.0, "pca": 1.0})
+    advice = ssl.tl.recommend(table)
+    assert set(advice.loc[0, "best"]) == {"simclr", "pca"}
+    assert advice.loc[0, "cheapest"] == "pca"
+    assert "untrained, a control," in advice.loc[0, "sentence"]
+    assert "Whoever cannot be told from a control has shown nothing" in advice.loc[0, "sentence"]
+    assert "untrained 0.1 s" not in advice.loc[0, "sentence"]
+    alone = ssl.tl.recommend(flat({"untrained": [0.81, 0.8, 0.8], "simclr": [0.3, 0.31, 0.3]}))
+    assert alone.loc[0, "best"] == []
+    assert pd.isna(alone.loc[0, "cheapest"])
+    assert "untrained, a control, is best" in alone.loc[0, "sentence"]
+    assert "No trained network does better." in alone.loc[0, "sentence"]
+
+
 def test_advice_when_nothing_can_be_said():
     failed = flat({"x": [np.nan, np.nan]}).assign(status="failed", message="boom")
     advice = ssl.tl.recommend(failed)

@@ -347,3 +347,17 @@ def test_other_gene_sets_are_other_cells(cells):
     assert ids(one) == ids(same)
     assert ids(one).isdisjoint(ids(other))
     assert ids(plain).isdisjoint(ids(one))
+
+
+def test_every_model_has_a_line_in_the_log_where_there_is_no_terminal(small, bad_methods, capsys):
+    options = {"batch_key": "batch", "label_key": "cell_type", "tasks": ["batch_correction"]}
+    with ssl.settings.override(verbosity="info"), pytest.warns(ScsslWarning, match="failed"):
+        ssl.tl.benchmark(small.copy(), methods=["works", "raises"], seeds=2, **options)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("benchmark ")]
+    assert [line.split(":")[0] for line in lines] == [f"benchmark {i}/5" for i in range(1, 6)]
+    assert "works, seed 1, " in lines[2]
+    assert "raises, seed 0, failed, " in lines[3]
+    assert "about" in lines[2]
+    with ssl.settings.override(verbosity="warning"):
+        ssl.tl.benchmark(small.copy(), methods=["works"], **options)
+    assert "benchmark" not in capsys.readouterr().err

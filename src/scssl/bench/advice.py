@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SENTENCE = "sentence"
 _SAME = 5e-4
-_UNTRAINED = ("untrained", "pca")
-"""Whoever cannot be told from these has shown nothing that training does."""
+_PCA = "pca"
+_CONTROL = "control"
 
 
 def advise(table: Board) -> pd.DataFrame:
@@ -25,10 +25,11 @@ def advise(table: Board) -> pd.DataFrame:
 
     Returns
     -------
-    Frame with the columns ``task, metric, best`` (list of methods, best mean first)``, mean, low, high`` (of the first)``,
-    cheapest`` (of `best`)``, seconds, peak_mb`` (of the cheapest)``, n`` (repeats)``, sentence``.
+    Frame with the columns ``task, metric, best`` (list of methods, best mean first, no controls)``, mean, low, high`` (of the
+    first)``, cheapest`` (of `best`)``, seconds, peak_mb`` (of the cheapest)``, n`` (repeats)``, sentence``.
     """
     found = ranks(table)
+    found["control"] = [table.lines.loc[m, "family"] == _CONTROL for m in found["method"]]
     rows = [_advice(table, part.reset_index(drop=True)) for _, part in found.groupby("task", sort=False)]
     columns = ["task", "metric", "best", "mean", "low", "high", "cheapest", "seconds", "peak_mb", "n", SENTENCE]
     return pd.DataFrame(rows, columns=columns)
@@ -39,16 +40,18 @@ def _advice(table: Board, part: pd.DataFrame) -> dict[str, object]:
     about = {"task": part["task"].iloc[0], "metric": part["metric"].iloc[0]}
     if placed.empty:
         return {**about, "best": [], SENTENCE: f"{_title(table, about)}: No method has a number that can be trusted."}
-    best = placed[placed["tied"]]
+    tied = placed[placed["tied"]]
+    about[SENTENCE] = " ".join(_sentences(table, part, tied))
+    best = tied[~tied["control"]]
+    if best.empty:
+        return {**about, "best": []}
     cheap = best.sort_values("seconds", kind="stable").iloc[0]
-    first = best.iloc[0]
     return {
         **about,
         "best": best["method"].tolist(),
-        **first[["mean", "low", "high", "n"]],
+        **best.iloc[0][["mean", "low", "high", "n"]],
         "cheapest": cheap["method"],
         **cheap[["seconds", "peak_mb"]],
-        SENTENCE: " ".join(_sentences(table, part, best)),
     }
 
 
@@ -63,19 +66,25 @@ def _title(table: Board, about: dict[str, str]) -> str:
 def _sentences(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str]:
     placed, first = part[part["rank"] > 0], best.iloc[0]
     said = [f"{_title(table, {name: first[name] for name in ('task', 'metric')})}:"]
-    number = _with_interval(first)
+    number, leader = _with_interval(first), _named(first)
     if int(placed["n"].max()) < 2:
-        return [*said, f"{first['method']} comes first ({number}).", "One repeat says nothing about chance: pass seeds=3 or more.", _costs(best.head(1))]  # fmt: skip
+        return [*said, f"{leader} comes first ({number}).", "One repeat says nothing about chance: pass seeds=3 or more.", _costs(best.head(1))]  # fmt: skip
     if len(placed) == 1:
-        said.append(f"{first['method']} was compared with nobody ({number}).")
+        said.append(f"{leader} was compared with nobody ({number}).")
     elif len(best) == 1:
-        said.append(f"{first['method']} is best ({number}), beyond chance.")
+        said.append(f"{leader} is best ({number}), beyond chance.")
     else:
-        others = ", ".join(f"{m} ({v:.3f})" for m, v in zip(best["method"][1:], best["mean"][1:], strict=True))
-        said.append(f"{first['method']} leads ({number}); {others} cannot be told from the best.")
-    said.append(_costs(best))
+        others = ", ".join(f"{_named(row)} ({row['mean']:.3f})" for _, row in best[1:].iterrows())
+        said.append(f"{leader} leads ({number}); {others} cannot be told from the best.")
+    if not best["control"].all():
+        said.append(_costs(best[~best["control"]]))
     said += _warnings(table, part, best)
     return said
+
+
+def _named(row: pd.Series) -> str:
+    """A method by its name; a control is called one wherever it is named."""
+    return f"{row['method']}, a control," if row["control"] else str(row["method"])
 
 
 def _with_interval(row: pd.Series) -> str:
@@ -100,12 +109,13 @@ def _costs(best: pd.DataFrame) -> str:
 
 def _warnings(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str]:
     said = []
-    idle = [m for m in best["method"] if table.lines.loc[m, "method"] in _UNTRAINED]
-    trained = [m for m in best["method"] if m not in idle]
-    if idle and trained:
-        said.append(f"Among them: {', '.join(idle)}, which trains no network.")
-    elif idle:
+    free = best["control"] | (table.lines.loc[best["method"], "method"] == _PCA).to_numpy()
+    if free.all():
         said.append("No trained network does better.")
+    elif best["control"].any():
+        said.append("Whoever cannot be told from a control has shown nothing that training does.")
+    elif free.any():
+        said.append(f"Among them: {', '.join(best['method'][free])}, which trains no network.")
     out = part[part["rank"] == 0]
     if len(out):
         names = [f"{m} ({REASONS.get(s, s).split(':')[0]})" for m, s in zip(out["method"], out["status"], strict=True)]

@@ -114,7 +114,10 @@ def _all(
                 continue
             yield done
             next(turns, None)
-            bar.set_postfix_str(clock.tell(job, done))
+            left = clock.tell(job, done)
+            bar.set_postfix_str(left)
+            if bar.disable:  # no terminal: a line for each, or nothing would be seen for hours
+                _settings.info(clock.line(job, done, left))
         todo = busy
         if todo:
             time.sleep(_LOOK_AGAIN)
@@ -170,10 +173,10 @@ class _Clock:
         self.left = {(job.model_id, *job.cells.values()): job.key for job in jobs}
         self.at_a_time = min(at_a_time, len(jobs))
         self.took: dict[str, list[float]] = defaultdict(list)
-        self.said = False
+        self.n = len(jobs)
 
     def tell(self, job: Job, done: Done) -> str:
-        """The time that is left, in words; said in the log once, when the first jobs are done."""
+        """The time that is left, in words."""
         self.left.pop((job.model_id, *job.cells.values()), None)
         if done.computed:
             self.took[job.key].append(done.seconds)
@@ -182,10 +185,14 @@ class _Clock:
             return ""
         usual = sum(known.values()) / len(known)
         text = _duration(sum(known.get(key, usual) for key in self.left.values()) / self.at_a_time)
-        if not self.said and len(known) > 1:
-            self.said = True
-            _settings.hint(f"benchmark: {len(self.left)} models to go, about {text}")
         return f"about {text} left"
+
+    def line(self, job: Job, done: Done, left: str) -> str:
+        """A job that has ended, for the log."""
+        status = {row["status"] for rows in done.rows.values() for row in rows}
+        bad = next((s for s in (_results.TIMEOUT, _results.FAILED, _results.COLLAPSED) if s in status), "")
+        what = (job.key, f"seed {job.seed}" if job.entry else "", job.split.name, bad, _duration(done.seconds), left)
+        return f"benchmark {self.n - len(self.left)}/{self.n}: {', '.join(filter(None, what))}"
 
 
 def _duration(seconds: float) -> str:

@@ -23,7 +23,8 @@ def recommend(
     """Which methods cannot be told from the best in each task, and what they cost.
 
     Says it in words (``settings.verbosity`` of ``"info"`` and above) and returns it as a frame. A method is as good as the best
-    if no other one is better beyond chance, see :func:`scssl.get.ranks`. Among those, the cheapest is a good choice.
+    if no other one is better beyond chance, see :func:`scssl.get.ranks`. Among those, the cheapest is a good choice. Controls (noise,
+    the untrained encoder) are never recommended; where one is as good as the best, the sentence says so.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def recommend(
 
     Returns
     -------
-    Frame with one row per task: ``task, metric, best`` (methods, best mean first)``, mean, low, high`` (of the first, with its
+    Frame with one row per task: ``task, metric, best`` (methods without controls, best mean first)``, mean, low, high`` (of the first, with its
     95 % interval)``, cheapest`` (of `best`)``, seconds, peak_mb`` (of the cheapest)``, n`` (repeats)``, sentence``.
 
     Raises
