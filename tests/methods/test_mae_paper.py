@@ -216,6 +216,26 @@ def test_saved_models_are_the_same_network(adata, tmp_path):
         np.testing.assert_array_equal(again.embed(adata), model.embed(adata))
 
 
+# 6: one module before and after labels
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"masked_value": "token"}, {"masked_value": "indicator"}, {"batch_norm": "shared"}]
+)
+def test_the_encoder_is_the_same_network_in_the_classifier(adata, config):
+    """Pretrained with SELU, labelled with SELU: no bit of the embedding changes, and the head builds on exactly it."""
+    model = ssl.tl.fit(adata.copy(), "mae", max_epochs=2, hidden=(16, 8), width=4, **config)
+    before = model.embed(adata)
+    tuned = ssl.tl.finetune(adata.copy(), model, label_key="cell_type", train="head", max_epochs=2)
+    np.testing.assert_array_equal(tuned.embed(adata), before)
+    logits = tuned.module.classifier(torch.from_numpy(before)).detach().numpy()
+    assert list(tuned.classify(adata)[0]) == [tuned.classes[i] for i in logits.argmax(axis=1)]
+    a, b = ([type(layer).__name__ for layer in m.module.encoder.modules()] for m in (model, tuned))
+    assert a == b
+    assert "SELU" in a
+    assert "ReLU" not in a
+
+
 # 9: genes in any order
 
 

@@ -59,6 +59,19 @@ def test_votes_are_those_of_scikit_learn(query, reference, weights):
     np.testing.assert_allclose(confidence, share.max(axis=1), rtol=1e-5)
 
 
+def test_the_nearest_cell_votes_whoever_it_is(query, reference):
+    """Of the same cells under other names each finds itself; of others none is left out, the nearest one least of all."""
+    same = reference.copy()
+    same.obs_names = [f"again{i}" for i in range(same.n_obs)]
+    label, confidence = annotated(same, reference, k=1)
+    assert (label.astype(str) == reference.obs["cell_type"].astype(str).to_numpy()).all()
+    assert (confidence == 1).all()
+    label, _ = annotated(query, reference, k=1)
+    apart = np.linalg.norm(query.obsm["X_e"][:, None] - reference.obsm["X_e"][None], axis=2)
+    expected = reference.obs["cell_type"].astype(str).to_numpy()[apart.argmin(axis=1)]
+    assert (label.astype(str) == expected).all()
+
+
 def test_writes_two_columns_and_nothing_else(query, reference, unchanged):
     copy = query.copy()
     with unchanged(reference):
