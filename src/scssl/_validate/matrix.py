@@ -75,7 +75,8 @@ def _stored(adata: Any, layer: str | None) -> tuple[Any, list[Problem]]:
     layers = [str(name) for name in adata.layers]
     if layer is not None and layer not in layers:
         message = f"layer={layer!r} does not exist; layers has {listed(layers)}."
-        return None, [Problem("unknown_layer", "layer", message, nearest(layer, layers), missing=True)]
+        fix = nearest(layer, layers) or f"Put the values there, e.g. adata.layers[{layer!r}] = adata.X, or pass layer=."
+        return None, [Problem("unknown_layer", "layer", message, fix, missing=True)]
     stored = adata.X if layer is None else adata.layers[layer]
     if stored is None:
         fix = f"Pass layer={layers[0]!r}." if layers else "Set adata.X to the counts."

@@ -154,6 +154,13 @@ def _diagnose(query: pd.Index, model: pd.Index, n_found: int) -> tuple[str, str]
     if kinds == (ENSEMBL, ENSEMBL) and _prefix(query) != _prefix(model):
         hint = f"The ids are of different species: {_prefix(query)!r} in the query, {_prefix(model)!r} in the model."
         return hint, "Map the genes through a table of orthologs."
+    if not n_found:
+        who = (
+            "The two hold names of different kinds."
+            if kinds[0] == kinds[1]
+            else f"The query has {kinds[0]}, the model {kinds[1]}."
+        )
+        return who, "Put the names that the model uses into var_names; model.features holds them, by modality."
     return "", "Pass the data with all measured genes, not a selection made on the query."
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scssl._errors import InputError, NotFittedError, warn
+import scssl
+from scssl._errors import CheckpointError, InputError, NotFittedError, warn
 from scssl._registry import METHODS, listed, unknown
 from scssl._settings import settings
 from scssl._validate import ERROR, Problem, enforce
@@ -216,6 +217,9 @@ class Model:
 
     def _problems(self, data: Any, layer: str | None, names: list[str]) -> Iterator[Problem]:
         yield from check_objects.container(data)
+        if data.n_obs == 0:
+            fix = "Check the filter that was applied last: adata[mask].n_obs."
+            yield Problem("no_cells", "data", "The object has 0 cells: there is nothing to embed.", fix)
         if not is_mudata(data) and len(names) > 1:
             msg = f"The model was trained on {listed(names)}, the data are an AnnData, which holds one modality."
             fix = f"Pass a MuData, or say which one it is: modality={names[0]!r}."
@@ -303,15 +307,29 @@ def load(path: str | os.PathLike[str]) -> Model:
     Raises
     ------
     CheckpointError
-        If a file is missing, damaged (size and SHA-256 are checked), of a newer format, or a weight does not fit.
+        If a file is missing, damaged (size and SHA-256 are checked), of a newer format, a weight does not fit, or the method
+        or a field of its configuration is not known here.
+    InputError
+        If `path` is no path.
     """
+    if not isinstance(path, str | os.PathLike):
+        msg = f"path is of type {type(path).__name__}, expected the folder of a saved model."
+        raise InputError(msg, code="bad_type", parameter="path", fix="Pass what was given to Model.save.")
     folder = Path(path)
     manifest = _saved.read(folder)
-    kind = METHODS.get(manifest["method"])
+    try:
+        kind = METHODS.get(manifest["method"])
+        config = kind.configure(**manifest["config"])
+    except InputError as error:
+        msg = (
+            f"{folder} was saved by scssl {manifest['record']['version']}, this is {scssl.__version__}: {error.message}"
+        )
+        fix = "Install that version, or the package that the method comes from."
+        raise CheckpointError(msg, code="unknown_model", parameter="path", fix=fix) from error
     features = {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
     sizes = {name: len(names) for name, names in features.items()}
     with seeded(0, torch.device("cpu")):  # the weights are replaced at once; nobody's generator is used for them
-        module = kind(kind.configure(**manifest["config"]), sizes, manifest.get("batches", ()))
+        module = kind(config, sizes, manifest.get("batches", ()))
         if manifest.get("classes"):
             module.add_classifier(manifest["classes"])
     _saved.fill(module, folder)

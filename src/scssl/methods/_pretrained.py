@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,6 @@ from scssl.methods._model import Model
 from scssl.train.device import seeded
 
 if TYPE_CHECKING:
-    import os
-
     import numpy as np
 
 SSL_IN_SCG = "ssl_in_scg"
@@ -81,6 +80,10 @@ def load_pretrained(
     """
     if format not in FORMATS:
         raise unknown("format", format, list(FORMATS))  # noqa: EM101 - a word, not the sentence
+    for parameter, value in (("path", path), ("genes", "" if genes is None else genes)):
+        if not isinstance(value, str | os.PathLike):
+            msg = f"{parameter} is of type {type(value).__name__}, expected the path of a file."
+            raise InputError(msg, code="bad_type", parameter=parameter)
     file = Path(path)
     layers = _layers(_tensors(file))
     names = _gene_order(_beside(file) if genes is None else Path(genes), gene_names)

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 FORMAT = 1
 WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "README.md"
 NEEDED = ("method", "config", "features", "record", "history", "files")
+TYPES = {
+    "method": str,
+    "config": dict,
+    "features": dict,
+    "record": dict,
+    "history": dict,
+    "files": dict,
+} | dict.fromkeys(("batches", "classes"), list)
+RECORDED = ("method", "preset", "config", "config_id", "seed", "layer", "batch_key", "within_batch", "n_obs", "var_hash",
+            "data_id", "version", "created", "epochs", "seconds", "device")  # fmt: skip
+"""What is read of the record, by the model and whoever embeds with it."""
+PICKLES = frozenset({".pt", ".pth", ".pkl", ".ckpt", ".npy"})
 
 
 def write(
@@ -73,7 +85,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def fill(module: nn.Module, folder: Path) -> None:
-    """Put the weights of a folder into a module.
+    """Put the weights of a folder into a module; every one has to find its place.
 
     Raises
     ------
@@ -87,7 +99,7 @@ def fill(module: nn.Module, folder: Path) -> None:
     try:
         module.load_state_dict(load_file(file), strict=True)
     except (SafetensorError, RuntimeError) as error:
-        msg = f"{file} does not fit the method that its manifest names: {error}"
+        msg = f"{file} does not fit the method that its manifest names: {' '.join(str(error).split())[:500]}"
         raise _damaged(msg) from error
 
 
@@ -97,39 +109,91 @@ def _damaged(message: str, fix: str = "Copy the folder again from where it was s
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
-    if folder.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".npy"}:
+    if folder.suffix in PICKLES:
         msg = f"path={str(folder)!r} looks like a pickle: files that can run code are not read, by design."
-        raise _damaged(msg, "Pass a folder written by Model.save.")
-    if not file.exists():
-        why = f"it has no {MANIFEST}" if folder.is_dir() else "there is no such folder"
+        raise _damaged(msg, "Pass a folder written by Model.save; published weights go through ssl.load_pretrained.")
+    if not file.is_file():
+        why = (
+            f"it has no {MANIFEST}"
+            if folder.is_dir()
+            else "it is a file"
+            if folder.exists()
+            else "there is no such folder"
+        )
         msg = f"path={str(folder)!r} is not a saved model: {why}."
         raise _damaged(msg, "Pass a folder written by Model.save.")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         number = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         msg = f"{file} cannot be read: {type(error).__name__} {error}."
         raise _damaged(msg) from error
-    if number != FORMAT:
-        msg = f"{folder} has model format {number}; this version of scssl ({scssl.__version__}) reads format {FORMAT}."
-        raise CheckpointError(msg, code="unknown_format", parameter="path", fix="Install a newer scssl.")
+    if number != FORMAT or isinstance(number, bool):
+        msg = (
+            f"{folder} has model format {number!r}; this version of scssl ({scssl.__version__}) reads format {FORMAT}."
+        )
+        newer = isinstance(number, int | float) and number > FORMAT
+        fix = "Install a newer scssl." if newer else "Copy the folder again from where it was saved."
+        raise CheckpointError(msg, code="unknown_format", parameter="path", fix=fix)
     missing = [key for key in NEEDED if key not in manifest]
     if missing:
         msg = f"{file} lacks {', '.join(missing)}."
         raise _damaged(msg)
+    if wrong := [*_wrong_types(manifest), *_contradictions(manifest)]:
+        msg = f"{file} was changed, or is not what Model.save wrote: {'; '.join(wrong)}."
+        raise _damaged(msg)
     return manifest
+
+
+def _wrong_types(manifest: Mapping[str, Any]) -> list[str]:
+    """What is not of the type that it was written as."""
+    found = [
+        f"{key} is of type {type(manifest[key]).__name__}, expected {kind.__name__}"
+        for key, kind in TYPES.items()
+        if key in manifest and not isinstance(manifest[key], kind)
+    ]
+    names = {f"features of {name!r}": part for name, part in _dict_of(manifest["features"]).items()}
+    names |= {key: manifest[key] for key in ("batches", "classes") if isinstance(manifest.get(key), list)}
+    for what, part in names.items():
+        if not isinstance(part, list) or not all(isinstance(name, str) for name in part):
+            found.append(f"{what} are no list of names")
+        elif len(set(part)) < len(part):
+            found.append(f"{what} hold {len(part) - len(set(part))} names twice")
+    return found
+
+
+def _contradictions(manifest: Mapping[str, Any]) -> list[str]:
+    """Where the record of the model says otherwise: the names and the order of the genes, above all, have no other guard."""
+    record, features = _dict_of(manifest["record"]), manifest["features"]
+    lacking = [key for key in RECORDED if key not in record]
+    found = [f"the record lacks {', '.join(lacking)}"] if lacking else []
+    if "var_hash" in record and record["var_hash"] != _files.fingerprint(features):
+        found.append("names or order of the features are not those of the record")
+    if "method" in record and record["method"] != manifest["method"]:
+        found.append(
+            f"it does not fit the method that it names: {manifest['method']!r}, and {record['method']!r} in the record"
+        )
+    columns = _dict_of(manifest["history"]).values()
+    if len({len(column) if isinstance(column, list) else -1 for column in columns}) > 1:
+        found.append("columns of the history differ in length")
+    return found
+
+
+def _dict_of(value: Any) -> dict[Any, Any]:
+    """The value if it is a dictionary, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def _verify(folder: Path, files: Mapping[str, Any]) -> None:
     for name in {WEIGHTS, *files}:
-        file = folder / Path(name).name
-        if not file.exists() or name not in files:
-            msg = f"{folder} has no {name}, or its manifest does not list it."
+        file, known = folder / Path(name).name, _dict_of(files.get(name))
+        if not file.is_file() or not {"bytes", "sha256"} <= known.keys():
+            msg = f"{folder} has no {name}, or its manifest does not list it with size and SHA-256."
             raise _damaged(msg)
         size = file.stat().st_size
-        if size != files[name]["bytes"]:
-            msg = f"{file} has {size} bytes, its manifest says {files[name]['bytes']}."
+        if size != known["bytes"]:
+            msg = f"{file} has {size} bytes, its manifest says {known['bytes']}."
             raise _damaged(msg)
-        if _files.sha256(file) != files[name]["sha256"]:
+        if _files.sha256(file) != known["sha256"]:
             msg = f"{file} was changed: its SHA-256 is not the one in the manifest."
             raise _damaged(msg)

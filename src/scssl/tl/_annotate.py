@@ -12,6 +12,7 @@ from scssl._errors import InputError, told, warn
 from scssl._registry import listed, nearest
 from scssl._validate import Problem, columns, enforce
 from scssl._validate.names import key as check_key
+from scssl._validate.objects import container
 from scssl.data.columns import column
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._vote import WEIGHTS
@@ -98,6 +99,9 @@ def annotate(
     True
     """
     if classifier == HEAD:
+        if use_rep is not None:
+            message = f"use_rep={use_rep!r} is not looked at: with classifier='head' the model embeds the cells itself."
+            raise InputError(message, code="use_rep_with_head", parameter="use_rep", fix="Leave it out.")
         _by_head(query, model, reference, label_key, key_added)
         return
     if model is not None:
@@ -140,6 +144,7 @@ def _by_head(query: Any, model: Any, reference: Any, label_key: Any, key_added: 
         raise InputError(message, code="needs_model", parameter="model", fix="Pass model=, from ssl.tl.finetune.")
     model = model_of(model)
     name = model.method if key_added is None else key_added
+    enforce(container(query, parameter="query"))
     enforce(_targets(query, name))
     if not model.classes and reference is not None:
         model = finetune(reference, model, Tuning(label_key=label_key))
