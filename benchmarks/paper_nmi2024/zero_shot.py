@@ -7,6 +7,7 @@ All cells of the other donors are pretrained on; all of them have labels, or a f
 
 from __future__ import annotations
 
+import pandas as pd
 import report
 from study import arguments, study_of
 
@@ -16,12 +17,14 @@ LINES = ("mae", "autoencoder", "from scratch", "pca")
 def main() -> None:
     options = arguments(__doc__).parse_args()
     study = study_of(options)
-    many, few = "all cells labelled", f"{options.labels} labelled a type"
-    for labels, name in ((options.labels, few), (0, many)):
+    parts = []
+    for labels in (options.labels, 0):
+        name = f"{labels} labels a type" if labels else "all cells labelled"
         rows = study.rows(study.seeds(LINES, options.seeds, labels=labels)).assign(labelled=name)
+        parts.append(rows)
         print(f"\n**{study.file.stem}, {name}**\n\n{report.table(rows, ['line'], 'way')}\n")
         print(report.gains(rows, {"line": "from scratch"}, ["line", "way"]))
-        report.dots(rows, study.figure(f"zero_shot-{labels or 'all'}"), y="line", color="way")
+    report.dots(pd.concat(parts), study.figure("zero_shot"), y="line", color="way", panel="labelled")
 
 
 if __name__ == "__main__":

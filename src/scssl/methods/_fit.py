@@ -26,6 +26,7 @@ from scssl.data.identity import data_id
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.methods._base import SelfSupervised
+from scssl.methods._holdout import at_random
 from scssl.methods._model import Model
 from scssl.methods._transfer import said, transfer
 from scssl.train import monitor
@@ -193,6 +194,8 @@ def _run(
         sampler = Sampler.by_batch(source.batch, source.batch_names, batch_size)
     else:
         sampler = Sampler.mixed(source.n_obs, batch_size)
+    held = at_random(source.n_obs, getattr(config, "held_out", 0.0), seed=request.seed)
+    sampler = sampler.without(held) if len(held) else sampler
     if source.stream is not None:
         sampler = sampler.in_blocks(source.stream.block)
     plain = module.plain_config()
@@ -209,6 +212,7 @@ def _run(
         max_epochs=getattr(config, "max_epochs", 0),
         learning_rate=getattr(config, "learning_rate", 0.0),
         weight_decay=getattr(config, "weight_decay", 0.0),
+        held_out=held if len(held) else None,
         within_groups=compared == MASK,
         masking=masking,
         patience=getattr(config, "patience", None),

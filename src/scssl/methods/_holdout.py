@@ -1,4 +1,4 @@
-"""Labelled cells that a classifier is not trained on, so that it knows when to stop."""
+"""Cells that are not trained on, so that training knows when to stop."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def by_group(codes: np.ndarray, groups: np.ndarray, *, seed: int) -> np.ndarray:
         if held.mean() >= SHARE:
             break
     return held
+
+
+def at_random(n_obs: int, share: float, *, seed: int) -> np.ndarray:
+    """Positions of a share of the cells, rounded down."""
+    return np.sort(_random.generator(seed, "held_out").permutation(n_obs)[: int(share * n_obs)])
 
 
 def by_cell(codes: np.ndarray, *, seed: int) -> np.ndarray:
