@@ -131,6 +131,18 @@ def test_source_is_told_apart():
     assert identity.source_of(made) != identity.source_of(SimCLR)
 
 
+def test_versions_of_what_a_method_imports_count(tmp_path, monkeypatch):
+    """Also what is imported inside of a function, as heavy libraries are."""
+    file = tmp_path / "theirs.py"
+    file.write_text(
+        "import json\nfrom scssl import tl\ndef learn():\n    import scib_metrics.utils\n    from sklearn import svm\n"
+    )
+    assert identity._imported(file) == ("scib-metrics", "scikit-learn")
+    before = identity.source_of(SimCLR)
+    monkeypatch.setattr(identity, "_versions", lambda libraries: dict.fromkeys(libraries, "99"))
+    assert identity.source_of(SimCLR) != before
+
+
 def test_a_plan_survives_as_text(small):
     methods = {"cold": {"method": "simclr", "views": ["mask:0.3", ssl.views.Gaussian()], "hidden": (32, 16)}, "pca": {}}
     made = plan.plan(small, methods=methods, path="a.h5ad", cache_dir="cache", **GIVEN | {"seeds": 2})

@@ -6,6 +6,7 @@ figure or sentence does not.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import inspect
@@ -27,6 +28,7 @@ from scssl.data.identity import data_id
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _ROOT = Path(scssl.__file__).parent
 _TRAINING = ("_random.py", "_neighbors.py", "data/*.py", "nn/*.py", "views/*.py", "train/*.py", "methods/_*.py")
 _SCORING = ("_random.py", "_neighbors.py", "metrics/_*.py", "tasks/_*.py", "data/*.py")
@@ -65,14 +67,28 @@ def scoring(task: str, metrics: Sequence[str] | None = None) -> str:
 
 
 def source_of(thing: Any) -> str:
-    """Hash of the file that defines a class or function; of its own lines if it was typed in a notebook."""
+    """Hash of the file that defines a class or function, and of the versions of what that imports.
+
+    Of its own lines alone if it was typed in a notebook.
+    """
     file = getattr(sys.modules.get(thing.__module__), "__file__", None)
     if file is not None and thing.__module__ != "__main__":
-        return _hash([Path(file)])
+        return _files.fingerprint([_hash([Path(file)]), _versions(_imported(Path(file)))])
     try:
         return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
     except (OSError, TypeError):  # typed where no source is kept
         return f"{thing.__module__}.{thing.__qualname__}"
+
+
+@cache
+def _imported(file: Path) -> tuple[str, ...]:
+    """Distributions that a source file imports from, at its top or inside of functions."""
+    asked = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, _IMPORTS)]
+    names = {alias.name for node in asked if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in asked if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    packages = {name.partition(".")[0] for name in names} - {scssl.__name__, *sys.stdlib_module_names}
+    known = importlib.metadata.packages_distributions() if packages else {}
+    return tuple(sorted({distribution for package in packages for distribution in known.get(package, [])}))
 
 
 @cache

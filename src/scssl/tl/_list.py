@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_SHORT = ["family", "summary"]  # what fits into 80 characters, as pandas prints it
+# what fits into a terminal, as pandas prints it
+_METHODS, _TASKS, _METRICS = ["family", "summary"], ["needs", "summary"], ["task", "summary"]
 
 
 def methods(pattern: str = "*", *, full: bool = False) -> pd.DataFrame:
@@ -38,16 +39,21 @@ def methods(pattern: str = "*", *, full: bool = False) -> pd.DataFrame:
     ['mae', 'pca']
     """
     table = METHODS.table(pattern)
-    return table if full else table[_SHORT]
+    return table if full else table[_METHODS]
 
 
-def tasks() -> pd.DataFrame:
+def tasks(*, full: bool = False) -> pd.DataFrame:
     """All tasks.
+
+    Parameters
+    ----------
+    full
+        Also title, trivial predictors, what cells are embedded from, reference and where it comes from.
 
     Returns
     -------
     pandas.DataFrame
-        One row a task: title, arguments it needs, what it asks of an embedding.
+        One row a task: arguments it needs, what it asks of an embedding.
 
     Examples
     --------
@@ -55,24 +61,34 @@ def tasks() -> pd.DataFrame:
     >>> "batch_correction" in ssl.tl.tasks().index
     True
     """
-    return TASKS.table()
+    table = TASKS.table()
+    return table if full else table[_TASKS]
 
 
-def metrics() -> pd.DataFrame:
+def metrics(*, full: bool = False) -> pd.DataFrame:
     """All metrics.
+
+    Parameters
+    ----------
+    full
+        Also title, group, range, direction (``better``), the control that no real embedding falls below (``floor``),
+        whether it is computed by default, reference and where it comes from.
 
     Returns
     -------
     pandas.DataFrame
-        One row a metric: title, task, group, range, direction, reference.
+        One row a metric: its task, and what it measures.
 
     Examples
     --------
     >>> import scssl as ssl
-    >>> ssl.tl.metrics().loc["ilisi", "better"]
-    'higher'
+    >>> ssl.tl.metrics().loc["ilisi", "task"]
+    'batch_correction'
+    >>> ssl.tl.metrics(full=True).loc["ilisi", ["better", "floor"]].tolist()
+    ['higher', 'batch']
     """
-    return METRICS.table()
+    table = METRICS.table()
+    return table if full else table[_METRICS]
 
 
 def views() -> pd.DataFrame:
