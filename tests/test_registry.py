@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -168,3 +169,61 @@ def test_nearest_and_listed():
     assert listed([]) == "none"
     assert listed(["a", "b"]) == "'a', 'b'"
     assert listed([str(i) for i in range(40)], limit=2) == "'0', '1' and 38 more"
+
+
+GUEST = """
+from scssl._registry import DATASETS, METRICS, TASKS
+from scssl.tasks.batch_correction import BatchCorrection
+
+@METRICS.register("guest_spread", title="Spread", task="batch_correction", group="beyond", needs=("embedding",), upper=1e999,
+                  summary="s")
+def spread(embedding):
+    return float(embedding.std())
+
+@TASKS.register("guest_mixing", title="Mixing", needs=("batch_key",), summary="s")
+class Mixing(BatchCorrection):
+    pass
+
+@DATASETS.register("guest_cells", title="Cells", n_obs=90, n_vars=60, source="simulated")
+def guest_cells():
+    from scssl.datasets import synthetic
+
+    return synthetic(n_obs=90, n_vars=60, n_types=3, n_batches=2)
+"""
+
+
+def test_metrics_tasks_and_data_of_another_package_are_used_by_name(tmp_path):
+    """Installed beside scssl, never imported by hand: listed, computed, suggested."""
+    (tmp_path / "guest.py").write_text(GUEST)
+    info = tmp_path / "guest_scssl-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest-scssl\nVersion: 1.0\n")
+    points = "[scssl.metrics]\nguest_spread = guest:spread\n[scssl.tasks]\nguest_mixing = guest:Mixing\n"
+    (info / "entry_points.txt").write_text(points + "[scssl.datasets]\nguest_cells = guest:guest_cells\n")
+    code = """
+import numpy as np, sys
+import scssl as ssl
+assert "guest" not in sys.modules
+assert ssl.tl.metrics(full=True).loc["guest_spread", "origin"] == "guest-scssl"
+adata = ssl.datasets.guest_cells()
+adata.obsm["X_mine"] = np.random.default_rng(0).normal(size=(90, 4))
+table = ssl.tl.evaluate(adata, use_rep="mine", batch_key="batch", metrics="guest_spread", tasks="batch_correction")
+mine = table.query("key == 'mine'")
+assert np.isclose(mine["value"].item(), adata.obsm["X_mine"].std()), mine
+assert "guest_mixing" in ssl.tl.tasks().index
+for call in (
+    lambda: ssl.tl.evaluate(adata, use_rep="mine", batch_key="batch", metrics="gest_spread"),
+    lambda: ssl.tl.evaluate(adata, use_rep="mine", batch_key="batch", tasks="guest_mixin"),
+    lambda: ssl.datasets.guest_cell,
+):
+    try:
+        call()
+    except (ssl.KeyNotFoundError, AttributeError) as error:
+        assert "Did you mean 'guest_" in str(error), error
+    else:
+        raise AssertionError
+print("all is well")
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout == "all is well\n", done.stderr

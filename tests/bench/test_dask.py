@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import scssl as ssl
-from scssl._errors import ScsslWarning
+from scssl._errors import ScsslError, ScsslWarning
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason='needs pip install "scssl[dask]"'),
@@ -21,14 +21,14 @@ KEYS = {"batch_key": "batch", "label_key": "cell_type"}
 
 
 @contextmanager
-def cluster(folder, monkeypatch):
+def cluster(folder, monkeypatch, *, daemon=False):
     import dask
     from dask.distributed import Client, LocalCluster
     from joblib import parallel_config
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
     with (
-        dask.config.set({"distributed.worker.daemon": False}),  # so that a worker may stop what does not end
+        dask.config.set({"distributed.worker.daemon": daemon}),  # False: a worker may stop what does not end
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=folder) as workers,
         Client(workers),
         parallel_config(backend="dask"),
@@ -53,3 +53,14 @@ def test_workers_stop_what_does_not_end(small, bad_methods, tmp_path, monkeypatc
         )
     assert set(table.query("key == 'hangs'")["status"]) == {"timeout"}
     assert "timeout" not in set(table.query("key == 'works'")["status"])
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_stop_anything_say_what_to_set(small, bad_methods, tmp_path, monkeypatch):
+    """What Dask does unless told otherwise."""
+    with (
+        cluster(tmp_path / "dask", monkeypatch, daemon=True),
+        pytest.raises(ScsslError, match="distributed.worker.daemon") as caught,
+    ):
+        ssl.tl.benchmark(small.copy(), methods=["works"], batch_key="batch", tasks=["batch_correction"], timeout=9)
+    assert caught.value.code == "no_worker"

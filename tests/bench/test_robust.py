@@ -115,6 +115,35 @@ def test_bad_methods_cost_their_own_rows_only(small, bad_methods):
     assert all(owed[key] == owed["pca"] for key in bad)
 
 
+def test_a_fifth_of_the_grid_is_sabotaged(small, bad_methods, monkeypatch):
+    """Two lines of ten fail, one of them in one seed only: the others are done, totals stand under both policies."""
+    learn = bad_methods.Works.learn
+
+    def sometimes(self, source, run):
+        if run.seed == 1:
+            raise RuntimeError("not on Tuesdays")
+        return learn(self, source, run)
+
+    monkeypatch.setattr(bad_methods.GivesNan, "learn", sometimes)
+    monkeypatch.setattr(bad_methods.GivesNan, "represent", bad_methods.Works.represent)
+    methods = {f"line {i}": {"method": "works"} for i in range(8)} | {"raises": {}, "gives_nan": {}}
+    with pytest.warns(ScsslWarning, match="failed, at least in part"):
+        table = compare(small, methods, seeds=2, tasks=["batch_correction"])
+    alone = compare(small, {"line 0": {"method": "works"}}, seeds=2, tasks=["batch_correction"])
+    same(alone[alone["key"] == "line 0"].reset_index(drop=True), table[table["key"] == "line 0"].reset_index(drop=True))
+    failed = table[table["status"] == "failed"]
+    assert set(zip(failed["key"], failed["seed"], strict=True)) == {("raises", 0), ("raises", 1), ("gives_nan", 1)}
+    assert failed["message"].str.contains("out to lunch|not on Tuesdays").all()
+    assert set(ssl.get.summary(table).index) == {*methods, "random", "oracle"}
+    keep, drop, floor = (ssl.get.summary(table, missing=policy)["total"] for policy in ("keep", "drop", "floor"))
+    assert keep["raises"] != keep["raises"]
+    assert drop["raises"] != drop["raises"]
+    assert floor["raises"] == pytest.approx(floor["random"])
+    assert drop["gives_nan"] == keep["gives_nan"] == pytest.approx(2 * floor["gives_nan"] - floor["random"])
+    note = ssl.get.summary(table).loc["gives_nan", "note"]
+    assert "failed in 1 of 2 seeds: RuntimeError: not on Tuesdays" in note
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL does not exist on Windows")
 def test_what_hangs_is_stopped_and_what_dies_is_told(small, bad_methods, tmp_path):
     good = compare(small, ["works"], tasks=["batch_correction"])
