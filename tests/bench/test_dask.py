@@ -60,7 +60,7 @@ def test_workers_that_cannot_stop_anything_say_what_to_set(small, bad_methods, t
     """What Dask does unless told otherwise."""
     with (
         cluster(tmp_path / "dask", monkeypatch, daemon=True),
-        pytest.raises(ScsslError, match="distributed.worker.daemon") as caught,
+        pytest.raises(ScsslError, match=r"distributed\.worker\.daemon") as caught,
     ):
         ssl.tl.benchmark(small.copy(), methods=["works"], batch_key="batch", tasks=["batch_correction"], timeout=9)
     assert caught.value.code == "no_worker"
