@@ -80,10 +80,11 @@ def test_rotation_does_not_matter(embedding, cells, dtype):
 
 
 def test_a_rotation_that_is_stored_in_single_precision_moves_clusters_only(embedding, cells):
-    """As the documentation says: the rest within 1e-5, clusters within 0.02."""
+    """As the documentation says: clusters within 0.02, the linear probe within 0.01, the rest hardly."""
     x = embedding.astype(np.float32)
     rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(x.shape[1], x.shape[1])))[0]
     found, before = values((x @ rotation).astype(np.float32), cells), values(x, cells)
     for place, value in before.items():
-        loose = 0.02 if METRICS.describe(place[2]).needs[0] == "leiden" else 1e-5
+        about = METRICS.describe(place[2])
+        loose = 0.02 if "leiden" in about.needs else 0.01 if about.group == "linear" else 1e-5
         assert found[place] == pytest.approx(value, abs=loose), place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ def side_by_side() -> Iterator[Callable[..., Iterable[Any]]]:
     Many small products and searches with all threads each would wait for each other longer than they work. Results come
     in the order of the parts: what is made of them is the same to the last bit with any number of threads.
     """
-    from threadpoolctl import threadpool_info, threadpool_limits
+    from threadpoolctl import ThreadpoolController
 
-    blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    # the limit of OpenMP is that of the thread that sets it
-    with (
-        threadpool_limits(limits=1),
-        ThreadPoolExecutor(max(blas, default=1), initializer=threadpool_limits, initargs=(1,)) as pool,
-    ):
-        yield pool.map
+    pools = ThreadpoolController()  # looks at all loaded libraries: once, not in every thread
+    n = max((pool["num_threads"] for pool in pools.info() if pool["user_api"] == "blas"), default=1)
+    with pools.limit(limits=1):
+        if n == 1:
+            yield map
+            return
+        # the limit of OpenMP is that of the thread that sets it
+        with ThreadPoolExecutor(n, initializer=partial(pools.limit, limits=1)) as pool:
+            yield pool.map
