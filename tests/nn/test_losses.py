@@ -1,4 +1,4 @@
-"""Losses against naive double loops."""
+"""Losses against naive double loops, and those of torch."""
 
 from __future__ import annotations
 
@@ -248,3 +248,27 @@ def test_cells_alone_in_their_group_say_nothing_and_have_no_gradient(loss):
     everyone = torch.arange(len(a))
     (gradient,) = torch.autograd.grad(loss(a, b, everyone), a)
     assert float(gradient.abs().max()) == 0.0
+
+
+@pytest.mark.parametrize("share", [None, 0.3, 0.0])
+def test_mean_squared_is_that_of_torch(share: float | None) -> None:
+    draw = torch.Generator().manual_seed(0)
+    found = torch.randn(40, 30, generator=draw, requires_grad=True)
+    wanted = torch.rand(40, 30, generator=draw)
+    asked = None if share is None else torch.rand(40, 30, generator=draw) < share
+    loss = losses.mean_squared(found, wanted, asked)
+    (gradient,) = torch.autograd.grad(3 * loss, found)
+    chosen = slice(None) if asked is None else asked
+    if share == 0:
+        assert loss == 0
+        assert not gradient.any()
+        return
+    expected = torch.nn.functional.mse_loss(found[chosen], wanted[chosen])
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(gradient, torch.autograd.grad(3 * expected, found)[0])
+
+
+def test_mean_squared_has_the_gradient_of_its_value() -> None:
+    found, wanted = (torch.randn(4, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    asked = torch.rand(4, 5) < 0.5
+    assert torch.autograd.gradcheck(lambda x, y: losses.mean_squared(x, y, asked), (found, wanted))

@@ -102,8 +102,8 @@ class Decoding(SelfSupervised):
     def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
         """Mean error over the values to be predicted, mean over the modalities."""
         given, cells = views
-        errors = self.decoder.errors(self.decoder(self.represent(given)), cells.x, cells.factor)
-        parts = [_mean(error, _asked(given, name)) for name, error in errors.items()]
+        asked = {name: _asked(given, name) for name in self.sizes}
+        parts = self.decoder.mean_errors(self.decoder(self.represent(given)), cells.x, cells.factor, asked)
         return {"loss": torch.stack(parts).mean()}
 
     def decode(self, embedding: Tensor) -> dict[str, Tensor]:
@@ -128,7 +128,3 @@ def _asked(batch: Batch, name: str) -> Tensor | None:
         return target
     there = batch.present[name][:, None]
     return there.expand_as(batch.x[name]) if target is None else target & there
-
-
-def _mean(errors: Tensor, asked: Tensor | None) -> Tensor:
-    return errors.mean() if asked is None else (errors * asked).sum() / asked.sum().clamp(min=1)

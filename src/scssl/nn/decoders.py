@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from scssl.nn.encoders import MLP
 from scssl.nn.likelihoods import negative_binomial, zero_inflated
+from scssl.nn.losses import mean_squared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ SMALLEST_FACTOR, SMALLEST_MEAN = 1e-8, 1e-4
 
 
 class Linear(nn.Module):
-    """Values as the last layer gives them, and squared errors.
+    """Values as the last layer gives them, and their squared error.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class Linear(nn.Module):
     outputs: ClassVar[int] = 1
     """Numbers that the last layer gives for each feature."""
     counts: ClassVar[bool] = False
-    """Whether errors are those of counts."""
+    """Whether the error is that of counts."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -43,9 +44,9 @@ class Linear(nn.Module):
         """What the last layer would have to give to reconstruct the mean of these cells."""
         return x.mean(dim=0)
 
-    def errors(self, out: Tensor, x: Tensor, factor: Tensor | None) -> Tensor:
-        """Error of every value: shape ``(cells, features)``."""
-        return (self.values(out) - x).square()
+    def mean_error(self, out: Tensor, x: Tensor, factor: Tensor | None, asked: Tensor | None) -> Tensor:
+        """Mean error over the values that are asked for, shape ``(cells, features)``; ``None``: all."""
+        return mean_squared(self.values(out), x, asked)
 
 
 class Sigmoid(Linear):
@@ -81,8 +82,13 @@ class NegativeBinomial(Linear):
         """The logarithm of the mean in units of the cell."""
         return x.expm1().mean(dim=0).clamp(min=SMALLEST_MEAN).log()
 
+    def mean_error(self, out: Tensor, x: Tensor, factor: Tensor | None, asked: Tensor | None) -> Tensor:
+        """The same, of minus the log likelihood."""
+        errors = self.errors(out, x, factor)
+        return errors.mean() if asked is None else (errors * asked).sum() / asked.sum().clamp(min=1)
+
     def errors(self, out: Tensor, x: Tensor, factor: Tensor | None) -> Tensor:
-        """Minus the log likelihood of the counts."""
+        """Minus the log likelihood of every count, shape ``(cells, features)``."""
         counts, log_factor = counted(x, factor)
         return -negative_binomial(counts, out + log_factor, self.log_dispersion)
 
@@ -103,7 +109,7 @@ class ZeroInflated(NegativeBinomial):
         return torch.cat((mean, torch.full_like(mean, -2.0)))
 
     def errors(self, out: Tensor, x: Tensor, factor: Tensor | None) -> Tensor:
-        """Minus the log likelihood of the counts."""
+        """The same, with zeros on top."""
         counts, log_factor = counted(x, factor)
         mean, dropout = out.chunk(2, dim=1)
         return -zero_inflated(counts, mean + log_factor, self.log_dispersion, dropout)
@@ -181,12 +187,16 @@ class Decoder(nn.Module):
         out = self(embedding)
         return {name: end.values(out[name]) for name, end in self._ends().items()}
 
-    def errors(
-        self, out: Mapping[str, Tensor], x: Mapping[str, Tensor], factor: Mapping[str, Tensor] | None
-    ) -> dict[str, Tensor]:
-        """Error of every value of each modality."""
+    def mean_errors(
+        self,
+        out: Mapping[str, Tensor],
+        x: Mapping[str, Tensor],
+        factor: Mapping[str, Tensor] | None,
+        asked: Mapping[str, Tensor | None],
+    ) -> list[Tensor]:
+        """Mean error of each modality over what is asked for of it."""
         known = factor or {}
-        return {name: end.errors(out[name], x[name], known.get(name)) for name, end in self._ends().items()}
+        return [end.mean_error(out[name], x[name], known.get(name), asked[name]) for name, end in self._ends().items()]
 
     def _ends(self) -> dict[str, Linear]:
         return dict(zip(self.names, cast("list[Linear]", list(self.outputs)), strict=True))
