@@ -145,6 +145,68 @@ def test_a_mask_that_leaks_would_be_found():
     assert (net.decoder(net.represent(moved(leaky, factor)))["rna"][0] != base).any()
 
 
+# several modalities
+
+MANY = 60
+
+
+def two(alone, present=None):
+    """Cells of two modalities, each masked at random, some seen by one of them alone; and a network for them."""
+    draw = torch.Generator().manual_seed(5)
+    x = {name: torch.rand(MANY, n, generator=draw, dtype=torch.float64) for name, n in (("rna", 9), ("prot", 4))}
+    batch = Batch(x, torch.arange(MANY), present=present)
+    given = masks.Masking(dict.fromkeys(x, masks.RandomMask(0.5)), alone)(batch, seed=1, counters=(0, 0))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)  # noqa: TID251 - inside fork_rng
+        config = METHODS.get("mae").configure(hidden=(10,), width=5, hidden_dropout=0.0)
+        net = METHODS.get("mae")(config, {"rna": 9, "prot": 4}).double()
+    return net, given, batch
+
+
+def test_a_hidden_modality_is_predicted_and_not_seen():
+    """By gradients through encoder, fusion, decoder and loss: values in, and values to be predicted."""
+    lacks = torch.arange(MANY) % 4 == 0  # cells without protein
+    net, given, batch = two(0.5, {"prot": ~lacks})
+    assert 3 < int((~given.present["rna"]).sum()) < MANY - 3
+    seen, asked = ({n: v.clone().requires_grad_() for n, v in batch.x.items()} for _ in range(2))
+    net.loss((given.with_x(seen), batch.with_x(asked)))["loss"].backward()
+    for name in batch.x:
+        there = given.present[name][:, None]
+        # a cell of which nothing is to be predicted (protein was not measured, RNA is shown) teaches nothing
+        predicted = {n: given.target[n] & (torch.ones_like(lacks) if n == "rna" else ~lacks)[:, None] for n in batch.x}
+        teaches = torch.stack([t.any(dim=1) for t in predicted.values()]).any(dim=0)[:, None]
+        assert torch.equal(seen[name].grad != 0, given.visible[name] & there & teaches), name
+        assert torch.equal(asked[name].grad != 0, predicted[name]), name
+
+
+def test_isolated_masks_hide_no_modality():
+    """They say themselves what is seen."""
+    mdata = ssl.datasets.synthetic(60, {"rna": 30, "prot": 12}, modalities=("rna", "prot"), seed=0)
+    ssl.pp.recipe(mdata, n_top_genes=None)
+    for part in mdata.mod.values():
+        ssl.pp.gene_sets(
+            part, {name: list(part.var_names[i : i + 3]) for i, name in enumerate("abcdefgh")}, min_genes=3
+        )
+    from scssl.data.source import Source
+
+    source = Source.from_data(mdata)
+    kind = METHODS.get("mae")
+    shares = {
+        mask: kind.prepare(kind.configure(mask=mask, rate=0.25), source, mdata).alone
+        for mask in ("random", "gene_programme", "gp_to_gp")
+    }
+    assert shares == {"random": 0.5, "gene_programme": 0.5, "gp_to_gp": 0.0}
+
+
+@pytest.mark.parametrize("norm", ["none", "shared"])
+def test_small_mini_batches_of_which_a_modality_is_hidden(norm):
+    mdata = ssl.datasets.synthetic(30, {"rna": 30, "prot": 12}, modalities=("rna", "prot"), seed=0)
+    ssl.pp.recipe(mdata, n_top_genes=None)
+    quick = {"max_epochs": 3, "batch_size": 3, "hidden": (8,), "width": 4, "batch_norm": norm}
+    model = ssl.tl.fit(mdata, "mae", modality_rate=1.0, **quick)
+    assert np.isfinite(model.history["loss"]).all()
+
+
 # a whole run
 
 

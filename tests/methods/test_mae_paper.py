@@ -75,7 +75,7 @@ def test_mae_and_its_control_differ_in_the_mask_alone():
     mae, control = (METHODS.get(name).configure() for name in ("mae", "autoencoder"))
     shared = set(control.__dataclass_fields__)
     assert {n for n in shared if getattr(mae, n) != getattr(control, n)} == set()
-    assert set(mae.__dataclass_fields__) - shared == {"mask", "rate", "masked_value", "gene_sets"}
+    assert set(mae.__dataclass_fields__) - shared == {"mask", "rate", "masked_value", "modality_rate", "gene_sets"}
     a, b = module("mae"), module("autoencoder")
     for name, value in a.state_dict().items():
         assert torch.equal(value, b.state_dict()[name]), name

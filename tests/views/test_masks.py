@@ -122,3 +122,56 @@ def test_modalities_have_masks_and_streams_of_their_own():
     for other in (masking(batch, seed=1, counters=(0, 0)), masking(batch, seed=0, counters=(0, 1))):
         assert (other.target["a"] != made.target["a"]).any()
     assert masks.Masking()(batch, seed=0, counters=(0, 0)).visible is None
+
+
+# a modality as a whole
+
+
+def several(alone, n=600, present=None, seed=0):
+    x = {"a": torch.rand(n, GENES), "b": torch.rand(n, 20), "c": torch.rand(n, 9)}
+    batch = Batch(x, torch.arange(n), present=present)
+    return masks.Masking(dict.fromkeys(x, masks.RandomMask(0.5)), alone)(batch, seed=seed, counters=(0, 3)), batch
+
+
+def test_some_cells_are_seen_by_one_modality_alone():
+    plain, _ = several(0.0)
+    made, batch = several(0.4)
+    assert plain.present is None
+    there = torch.stack([made.present[name] for name in "abc"], dim=1)
+    alone = there.sum(dim=1) == 1
+    assert abs(float(alone.float().mean()) - 0.4) < 3 * np.sqrt(0.4 * 0.6 / 600)
+    assert there[~alone].all()
+    counts = there[alone].sum(dim=0).float()
+    assert (abs(counts - alone.sum() / 3) < 4 * torch.sqrt(alone.sum() * 2 / 9)).all()  # none is preferred
+    for i, name in enumerate("abc"):
+        shown, hidden = alone & there[:, i], alone & ~there[:, i]
+        assert made.visible[name][shown].all()
+        assert not made.target[name][shown].any()
+        assert not made.visible[name][hidden].any()
+        assert made.target[name][hidden].all()
+        # the other cells are masked as ever
+        assert torch.equal(made.visible[name][~alone], plain.visible[name][~alone])
+        assert torch.equal(made.target[name][~alone], plain.target[name][~alone])
+        assert made.x[name] is batch.x[name]
+
+
+def test_a_cell_is_seen_by_what_it_has():
+    n = 300
+    has = {"a": torch.arange(n) % 3 > 0, "b": torch.arange(n) % 2 > 0}
+    made, _ = several(1.0, n=n, present=has)
+    assert sum(made.present[name].long() for name in "abc").eq(1).all()
+    for name, there in has.items():
+        assert not (made.present[name] & ~there).any()
+    assert made.present["c"][(torch.arange(n) % 6) == 0].all()  # cells that have nothing else
+
+
+def test_one_modality_has_no_other_to_hide():
+    batch = Batch({"a": torch.rand(50, GENES)}, torch.arange(50))
+    made = masks.Masking({"a": masks.RandomMask(0.5)}, 0.9)(batch, seed=0, counters=(0, 0))
+    assert made.present is None
+    assert torch.equal(made.target["a"], ~made.visible["a"])
+    first, again, other = several(0.4)[0], several(0.4)[0], several(0.4, seed=1)[0]
+    assert torch.equal(first.present["a"], again.present["a"])
+    assert not torch.equal(first.present["a"], other.present["a"])
+    one, two = (masks.Masking({"a": masks.RandomMask(0.5)}, rate) for rate in (0.1, 0.2))
+    assert one.identity != two.identity

@@ -102,7 +102,7 @@ class Decoding(SelfSupervised):
     def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
         """Mean error over the values to be predicted, mean over the modalities."""
         given, cells = views
-        asked = {name: _asked(given, name) for name in self.sizes}
+        asked = {name: _asked(given, cells, name) for name in self.sizes}
         parts = self.decoder.mean_errors(self.decoder(self.represent(given)), cells.x, cells.factor, asked)
         return {"loss": torch.stack(parts).mean()}
 
@@ -121,10 +121,10 @@ class Decoding(SelfSupervised):
         return self.decoder.values(embedding)
 
 
-def _asked(batch: Batch, name: str) -> Tensor | None:
+def _asked(given: Batch, cells: Batch, name: str) -> Tensor | None:
     """Which values of a modality count: those to be predicted, of the cells that have it; ``None``: all."""
-    target = None if batch.target is None else batch.target[name]
-    if batch.present is None or name not in batch.present:
+    target = None if given.target is None else given.target[name]
+    if cells.present is None or name not in cells.present:
         return target
-    there = batch.present[name][:, None]
-    return there.expand_as(batch.x[name]) if target is None else target & there
+    there = cells.present[name][:, None]
+    return there.expand_as(cells.x[name]) if target is None else target & there

@@ -48,7 +48,8 @@ class MAE(Decoding):
 
     The last three need :func:`scssl.pp.gene_sets`. The error is taken over what is predicted, not over what the network can
     see: an autoencoder that also copies learns to copy. Visible values are never rescaled, so that cells are embedded as they
-    were trained on. With several modalities each has a mask of its own, and the loss is the mean over them.
+    were trained on. With several modalities each has a mask of its own, a share `modality_rate` of the cells is seen by one
+    modality alone, and the loss is the mean over the modalities.
 
     Choose it to pretrain on many cells what is then fine-tuned on few; ``autoencoder`` is the control that shows whether the
     mask matters. Each cell is taken for itself: with a batch key nothing is compared, and batches are not mixed.
@@ -70,6 +71,9 @@ class MAE(Decoding):
         masked_value: str = field(default=ZERO, metadata={"choices": HIDDEN_AS})
         """What stands in the place of a hidden value: ``"zero"``; ``"token"``: a learned value of each gene;
         ``"indicator"``: zero, and an input for each gene that says that it is hidden."""
+        modality_rate: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
+        """Share of the cells of which, with several modalities, one is seen as a whole and the others are predicted from it;
+        for ``"random"`` and ``"gene_programme"``."""
         gene_sets: str = "gene_sets"
         """Name of the gene sets in ``varm``, see :func:`scssl.pp.gene_sets`."""
 
@@ -93,4 +97,5 @@ class MAE(Decoding):
     def prepare(cls, config: Any, source: Source, data: Any) -> Masking:
         """Find the gene sets of the mask."""
         super().prepare(config, source, data)
-        return masking_of(config.mask, config.rate, source, data, key=config.gene_sets)
+        how = {"key": config.gene_sets, "modality_rate": config.modality_rate}
+        return masking_of(config.mask, config.rate, source, data, **how)

@@ -94,9 +94,13 @@ class Masking:
     ----------
     masks
         Mask of each modality.
+    alone
+        Share of the cells of which, where there are several modalities, one is seen as a whole and the others not at all:
+        these are what is predicted.
     """
 
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    alone: float = 0.0
 
     def __call__(self, batch: Batch, *, seed: int, counters: tuple[int, ...]) -> Batch:
         """The batch with what is visible and what is to be predicted.
@@ -108,12 +112,31 @@ class Masking:
             x = batch.x[name]
             generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"mask/{name}", *counters))
             visible[name], target[name] = mask(x.shape, generator)
-        return replace(batch, visible=visible or None, target=target or None)
+        hidden = replace(batch, visible=visible or None, target=target or None)
+        return self._of_one(hidden, seed=seed, counters=counters) if self.alone and len(visible) > 1 else hidden
+
+    def _of_one(self, batch: Batch, *, seed: int, counters: tuple[int, ...]) -> Batch:
+        """Some of the cells by one modality alone: the others count as absent, as if they had not been measured."""
+        names, device = list(batch.x), batch.x[next(iter(batch.x))].device
+        generator = torch.Generator(device).manual_seed(_random.derive(seed, "mask/modality", *counters))
+        chosen = torch.rand(len(batch), generator=generator, device=device) < self.alone
+        lots = torch.rand((len(batch), len(names)), generator=generator, device=device)
+        present = batch.present or {}
+        there = {name: present.get(name, torch.ones_like(chosen)) for name in names}
+        held = torch.stack([there[name] for name in names], dim=1)
+        shown = torch.where(held, lots, -1.0).argmax(dim=1)
+        visible, target = dict(batch.visible or {}), dict(batch.target or {})
+        for i, name in enumerate(names):
+            mine = shown == i
+            visible[name] = torch.where(chosen[:, None], mine[:, None], visible[name])
+            target[name] = torch.where(chosen[:, None], ~mine[:, None], target[name])
+            there[name] = there[name] & (mine | ~chosen)
+        return replace(batch, visible=visible, target=target, present=there)
 
     @property
     def identity(self) -> str:
         """Hash of the masks: what is hidden in a run that continues another one must come from the same."""
-        digest = hashlib.blake2b(digest_size=8)
+        digest = hashlib.blake2b(repr(self.alone).encode(), digest_size=8)
         for name, mask in self.masks.items():
             digest.update(f"{name}/{type(mask).__name__}:".encode() + mask.content)
         return digest.hexdigest()
@@ -132,7 +155,9 @@ def check_rate(kind: str, rate: float | None) -> None:
         raise InputError(msg, code="needs_rate", parameter="rate", fix="Pass e.g. rate=0.5.")
 
 
-def masking(kind: str, rate: float | None, source: Source, data: Any, *, key: str) -> Masking:
+def masking(
+    kind: str, rate: float | None, source: Source, data: Any, *, key: str, modality_rate: float = 0.0
+) -> Masking:
     """The masks of a kind for all modalities of some cells.
 
     Parameters
@@ -147,6 +172,8 @@ def masking(kind: str, rate: float | None, source: Source, data: Any, *, key: st
         The object that they come from, with gene sets in ``varm``.
     key
         Name of the gene sets, see :func:`scssl.pp.gene_sets`.
+    modality_rate
+        Share of the cells that are seen by one modality alone; not with isolated masks, which say what is seen.
 
     Raises
     ------
@@ -155,14 +182,14 @@ def masking(kind: str, rate: float | None, source: Source, data: Any, *, key: st
     """
     check_rate(kind, rate)
     if kind == RANDOM:
-        return Masking(dict.fromkeys(source.sizes, RandomMask(float(rate or 0))))
+        return Masking(dict.fromkeys(source.sizes, RandomMask(float(rate or 0))), modality_rate)
     masks = {}
     for name, part in parts_of(data, list(source.sizes)).items():
         sets = stored(part, source.features[name], key=key, modality=name)
         masks[name] = (
             programmes(sets, float(rate or 0)) if kind == PROGRAMME else isolated(sets, to_tf=kind == GP_TO_TF)
         )
-    return Masking(masks)
+    return Masking(masks, modality_rate if kind == PROGRAMME else 0.0)
 
 
 def programmes(sets: GeneSets, rate: float, *, n: int = UNIONS) -> ListedMask:
