@@ -82,7 +82,9 @@ def source_of(thing: Any) -> str:
 
 @cache
 def _imported(file: Path) -> tuple[str, ...]:
-    """Distributions that a source file imports from, at its top or inside of functions."""
+    """Distributions that a source file imports from, at its top or inside of functions; none if it is compiled."""
+    if file.suffix != ".py":
+        return ()
     asked = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, _IMPORTS)]
     names = {alias.name for node in asked if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in asked if isinstance(node, ast.ImportFrom) and node.module and not node.level}
