@@ -61,19 +61,18 @@ def dots(rows: pd.DataFrame, path: Path, *, y: str, color: str, panel: str | Non
     with style():
         width, height = 3.4 * len(panels) + 1.4, 0.42 * len(names) + 1.1
         figure, axes = plt.subplots(
-            1, len(panels), figsize=(width, height), sharey=True, squeeze=False, layout="constrained"
+            1, len(panels), figsize=(width, height), sharex=True, sharey=True, squeeze=False, layout="constrained"
         )
         for ax, title in zip(axes[0], panels, strict=True):
             part = rows[rows[panel] == title] if panel else rows
             for i, hue in enumerate(hues):
                 shift = (i - (len(hues) - 1) / 2) * 0.22
                 _points(ax, part[part[color] == hue], names, y, (shift, CATEGORIES[i], MARKS[i], hue))
-            ax.set(
-                title=title, xlabel="macro-F1, held-out donors", yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6)
-            )
+            ax.set(title=title, xlabel="macro-F1, held out", yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6))
             ax.set_yticklabels(names)
             ax.grid(axis="x", color="#ececec")
-            ax.set_xlim(right=min(1.0, ax.get_xlim()[1]))
+        if axes[0][0].get_xlim()[1] > 1:  # of an interval; no score is there
+            axes[0][0].set_xlim(right=1.0)
         figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper left", ncols=len(hues), frameon=False)
         _save(figure, path)
 
@@ -82,7 +81,7 @@ def _points(ax: plt.Axes, part: pd.DataFrame, names: list[str], y: str, look: tu
     shift, color, mark, label = look
     found = over_seeds(part, [y])
     at = [names.index(name) + shift for name in found.index]
-    ax.scatter(part["macro_f1"], [names.index(n) + shift for n in part[y]], s=9, color=color, alpha=0.35, linewidths=0)
+    ax.scatter(part["macro_f1"], [names.index(n) + shift for n in part[y]], s=12, color=color, alpha=0.55, linewidths=0)
     half = found["half"].fillna(0)
     ax.errorbar(found["mean"], at, xerr=half, fmt=mark, ms=5, color=color, lw=1, label=label)
 

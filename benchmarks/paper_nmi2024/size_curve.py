@@ -15,7 +15,7 @@ from study import arguments, study_of
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--sizes", nargs="+", type=int, default=[500, 2000])
-    parser.add_argument("--line", default="mae")
+    parser.add_argument("--line", default="mae", help="of study.LINES, e.g. 'mae, held out'")
     options = parser.parse_args()
     study = study_of(options)
     whole = min(study.divided(seed)[0].n_obs for seed in range(options.seeds))
@@ -29,7 +29,9 @@ def main() -> None:
     print(f"from scratch, without any: {report.over_seeds(base, ['line'])['mean'].iloc[0]:.3f}\n")
     flat = pd.concat([base.assign(cells=size, way="from scratch") for size in dict.fromkeys(rows["cells"])])
     labels = {"xlabel": "cells without labels", "ylabel": f"macro-F1, {options.labels} labels a type"}
-    report.curves(pd.concat([rows, flat]), study.figure("size_curve"), x="cells", line="way", labels=labels)
+    report.curves(
+        pd.concat([rows, flat]), study.figure(f"size_curve {options.line}"), x="cells", line="way", labels=labels
+    )
 
 
 if __name__ == "__main__":

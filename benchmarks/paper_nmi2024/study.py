@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
@@ -36,6 +37,7 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "autoencoder": ("autoencoder", ENCODER),
     "from scratch": ("untrained", ENCODER),
     "pca": ("pca", {}),
+    "mae, held out": ("mae", ENCODER | {"held_out": 0.1}),
     "mae, gene_programme": ("mae", ENCODER | {"mask": "gene_programme", "gene_sets": SETS}),
     "mae, gp_to_gp": ("mae", ENCODER | {"mask": "gp_to_gp", "rate": None, "gene_sets": SETS}),
     "mae, gp_to_tf": ("mae", ENCODER | {"mask": "gp_to_tf", "rate": None, "gene_sets": REGULONS}),
@@ -132,13 +134,18 @@ class Study:
         adata = self._unlabelled(run)
         method, config = LINES[run.line]
         epochs = {"max_epochs": epochs_of(self.steps, adata.n_obs)} if method not in ("pca", "untrained") else {}
+        if method in (
+            "mae",
+            "autoencoder",
+        ):  # all lines take the same steps on the same cells, unless one says otherwise
+            config = {"held_out": 0.0, **config}
         model = ssl.tl.fit(adata, method, seed=run.seed, **config, **epochs)
         model.save(folder)
         return model
 
     def figure(self, claim: str) -> Path:
         """Where the figure of a claim goes."""
-        return self.figures / f"pretraining-{self.file.stem}-{claim}.png"
+        return self.figures / (re.sub(r"\W+", "-", f"pretraining-{self.file.stem}-{claim}") + ".png")
 
     def _unlabelled(self, run: Run) -> AnnData:
         reference, query = self.divided(run.seed)

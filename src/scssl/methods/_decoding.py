@@ -32,6 +32,7 @@ PAPER: dict[str, Any] = {
     "batch_size": 8192,
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
+    "held_out": 0.0,
 }
 """The encoder of :cite:t:`richter2025delineating` and how it was trained, as far as it can be said of another optimiser."""
 
@@ -53,9 +54,10 @@ class DecodingConfig(TrainedConfig):
     fusion: str = field(default="mean", metadata=TrainedConfig.__dataclass_fields__["fusion"].metadata)
     """How several modalities become one embedding. With ``"mean"`` one modality alone has an embedding of the same width,
     and can be decoded into the others."""
-    held_out: float = field(default=0.0, metadata={"at_least": 0, "at_most": 0.5})
+    held_out: float = field(default=0.1, metadata={"at_least": 0, "at_most": 0.5})
     """Share of the cells that are not trained on: the weights of the epoch that reconstructs them best are kept, and `patience`
-    counts epochs in which they are not reconstructed better. 0: the last epoch is kept."""
+    counts epochs in which they are not reconstructed better. 0: the last epoch is kept. Long training on few cells learns
+    them by heart, and neighbours suffer first."""
     views: Any = field(default_factory=lambda: resolve("none"))
     """Changes of the cells before they are encoded; what is reconstructed are the cells without them."""
     output: str = field(default="linear", metadata={"choices": tuple(OUTPUTS)})
