@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from scssl.bench.inference import difference, half_width
-from scssl.pl._style import CATEGORIES, MUTED, style
+from scssl.pl._style import CATEGORIES, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ def curves(rows: pd.DataFrame, path: Path, *, x: str, line: str, labels: dict[st
         ax.set_xticks(sorted(set(rows[x])), [f"{v:,}" for v in sorted(set(rows[x]))])
         ax.minorticks_off()
         ax.grid(axis="y", color="#ececec")
-        ax.legend(frameon=False, labelcolor=MUTED)
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False)
         _save(figure, path)
 
 
