@@ -84,7 +84,8 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
     try:
         if name == "auto" and device.type == "cpu" and _onednn_is_exact():
             torch.set_float32_matmul_precision("medium")
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16"):
+        # without the cache, which keeps the rounded weights of the first step as long as the block lasts: an epoch
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16", cache_enabled=False):
             yield
     finally:
         torch.set_float32_matmul_precision(before)
