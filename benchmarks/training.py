@@ -90,7 +90,7 @@ def main() -> None:
             for precision in options.precisions:
                 model = ssl.tl.fit(
                     adata, method, batch_key="batch", views=views, batch_size=batch_size, max_epochs=options.epochs,
-                    precision=precision,
+                    precision=precision, **({"held_out": 0.0} if alone else {}),
                 )  # fmt: skip
                 seconds = model.history["seconds"].tolist()[1:]  # the first epoch warms up
                 median, best = options.cells / statistics.median(seconds), options.cells / min(seconds)
