@@ -139,7 +139,7 @@ def test_check_of_mudata_tells_of_missing_cells(mudata):
 def test_check_of_something_else(thing):
     found = ssl.pp.check(thing)
     assert found["code"].tolist() == ["not_anndata"]
-    assert "anndata.AnnData(" in found.loc[0, "fix"]
+    assert ("read_h5ad" if isinstance(thing, str) else "anndata.AnnData(") in found.loc[0, "fix"]
 
 
 def test_check_of_a_backed_object(synthetic, tmp_path):
