@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 DEMO_METHODS = ("pca", "untrained", "simclr", "vicreg")
-DEMO_SEEDS = 2
+DEMO_SEEDS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -180,13 +180,13 @@ def test_controls_are_never_recommended():
     advice = ssl.tl.recommend(table)
     assert set(advice.loc[0, "best"]) == {"simclr", "pca"}
     assert advice.loc[0, "cheapest"] == "pca"
-    assert "untrained, a control," in advice.loc[0, "sentence"]
+    assert "untrained leads (a control, 0.80" in advice.loc[0, "sentence"]
     assert "Whoever cannot be told from a control has shown nothing" in advice.loc[0, "sentence"]
     assert "untrained 0.1 s" not in advice.loc[0, "sentence"]
     alone = ssl.tl.recommend(flat({"untrained": [0.81, 0.8, 0.8], "simclr": [0.3, 0.31, 0.3]}))
     assert alone.loc[0, "best"] == []
     assert pd.isna(alone.loc[0, "cheapest"])
-    assert "untrained, a control, is best" in alone.loc[0, "sentence"]
+    assert "untrained is best (a control, 0.80" in alone.loc[0, "sentence"]
     assert "No trained network does better." in alone.loc[0, "sentence"]
 
 

@@ -66,7 +66,7 @@ def _title(table: Board, about: dict[str, str]) -> str:
 def _sentences(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str]:
     placed, first = part[part["rank"] > 0], best.iloc[0]
     said = [f"{_title(table, {name: first[name] for name in ('task', 'metric')})}:"]
-    number, leader = _with_interval(first), _named(first)
+    leader, number = first["method"], _called(first) + _with_interval(first)
     if int(placed["n"].max()) < 2:
         return [*said, f"{leader} comes first ({number}).", "One repeat says nothing about chance: pass seeds=3 or more.", _costs(best.head(1))]  # fmt: skip
     if len(placed) == 1:
@@ -74,7 +74,7 @@ def _sentences(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str
     elif len(best) == 1:
         said.append(f"{leader} is best ({number}), beyond chance.")
     else:
-        others = ", ".join(f"{_named(row)} ({row['mean']:.3f})" for _, row in best[1:].iterrows())
+        others = ", ".join(f"{row['method']} ({_called(row)}{row['mean']:.3f})" for _, row in best[1:].iterrows())
         said.append(f"{leader} leads ({number}); {others} cannot be told from the best.")
     if not best["control"].all():
         said.append(_costs(best[~best["control"]]))
@@ -82,9 +82,9 @@ def _sentences(table: Board, part: pd.DataFrame, best: pd.DataFrame) -> list[str
     return said
 
 
-def _named(row: pd.Series) -> str:
-    """A method by its name; a control is called one wherever it is named."""
-    return f"{row['method']}, a control," if row["control"] else str(row["method"])
+def _called(row: pd.Series) -> str:
+    """A control is called one wherever it is named."""
+    return "a control, " if row["control"] else ""
 
 
 def _with_interval(row: pd.Series) -> str:
