@@ -17,9 +17,7 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     study = study_of(options)
     rows = study.rows(study.seeds(LINES, options.seeds, labels=options.labels))
-    print(f"\n**{study.file.stem}**\n\n{report.table(rows, ['line'], 'way')}\n")
-    for way, part in rows.groupby("way", sort=False):
-        print(f"{way}, to mae\n\n{report.gains(part, {'line': 'mae'}, ['line'])}\n")
+    print(report.compared(rows, study.file.stem, by="line", to="mae"))
     report.dots(rows, study.figure("contrastive"), y="line", color="way")
 
 

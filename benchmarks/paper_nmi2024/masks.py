@@ -25,9 +25,7 @@ def main() -> None:
     lines = [line for line in LINES if needed.get(line, True)]
     rows = study.rows(study.seeds(lines, options.seeds, labels=options.labels))
     shown = rows.assign(mask=rows["line"].map({"mae": "random", "autoencoder": "none"}).fillna(rows["line"].str[5:]))
-    print(f"\n**{study.file.stem}**\n\n{report.table(shown, ['mask'], 'way')}\n")
-    for way, part in shown.groupby("way", sort=False):
-        print(f"{way}, to no mask\n\n{report.gains(part, {'mask': 'none'}, ['mask'])}\n")
+    print(report.compared(shown, study.file.stem, by="mask", to="none"))
     report.dots(shown, study.figure("masks"), y="mask", color="way")
 
 

@@ -48,6 +48,13 @@ def gains(rows: pd.DataFrame, over: dict[str, object], by: Sequence[str]) -> str
     return markdown(pd.DataFrame(found, columns=[*by, "difference", "95 % interval"]))
 
 
+def compared(rows: pd.DataFrame, title: str, *, by: str, to: str) -> str:
+    """Markdown: the table of some lines, and for each read-out what they are above one of them."""
+    parts = [f"\n**{title}**", table(rows, [by], "way")]
+    parts += [f"{way}, to {to}\n\n{gains(part, {by: to}, [by])}" for way, part in rows.groupby("way", sort=False)]
+    return "\n\n".join(parts) + "\n"
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """A frame of texts as Markdown."""
     lines = ["| " + " | ".join(map(str, frame.columns)) + " |", "|" + "---|" * frame.shape[1]]

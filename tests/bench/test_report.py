@@ -121,8 +121,10 @@ def test_hostile_text_is_shown_not_run():
 def test_nothing_scored_and_nothing_finished_make_a_page():
     assert "Nothing was scored" in render(_results.frame([]))
     failed = _results.frame([Row(method="byol", key="byol", status="timeout", message="after 60 s")])
-    text = " ".join(Page(render(failed)).text)
-    assert "byol : ran out of time: after 60 s" in text
+    page = Page(render(failed))
+    assert "byol : ran out of time: after 60 s" in " ".join(page.text)
+    places = {value for name, value in page.attributes if name == "id"}
+    assert {value.removeprefix("#") for name, value in page.attributes if name == "href"} <= places
 
 
 def test_a_table_for_each_task_with_a_cell_per_method_and_metric():

@@ -14,6 +14,7 @@ from scssl import _results
 from scssl._registry import METHODS, METRICS
 from scssl.bench import statistics
 from scssl.bench.statistics import BATCH, BIO, TOTAL, TOTALS, controls
+from scssl.tasks._base import ANSWERS
 
 GROUP_TITLES = {
     TOTALS: "Totals",
@@ -283,7 +284,7 @@ def _line_status(cells: pd.DataFrame) -> str:
 
 def _line_note(cells: pd.DataFrame) -> str:
     """Why numbers of a method are missing, or cannot be trusted; empty if all is well."""
-    unasked = cells["group"].isin(statistics.OWN) & (cells["status"] == _results.NOT_APPLICABLE)
+    unasked = cells["group"].isin(ANSWERS) & (cells["status"] == _results.NOT_APPLICABLE)
     cells = cells[(cells["group"] != TOTALS) & ~unasked]
     notes = []
     collapsed = cells[cells["status"] == _results.COLLAPSED]

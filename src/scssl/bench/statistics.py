@@ -16,6 +16,7 @@ from scssl import _results
 from scssl._errors import InputError
 from scssl._registry import TASKS, listed, nearest
 from scssl.bench.inference import half_width
+from scssl.tasks._base import ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,8 +42,6 @@ OF_PAPER = (
 CONTROLS = (_results.RANDOM, _results.ORACLE)
 """The ends of the scale."""
 MISSING = "missing"
-OWN = ("own", "head")
-"""Groups of what a model answers itself: who has no answers is not asked."""
 LINE = ["method", "key", "config_id"]
 COLUMN = ["task", "group", "metric"]
 _RUN = ["data_id", *LINE, "seed"]
@@ -259,7 +258,7 @@ def _complete(runs: pd.DataFrame) -> pd.DataFrame:
     absent = full["status"].isna()
     reasons = _reasons(broken)
     keys = zip(*(full.loc[absent, c] for c in (*_RUN, "task")), strict=True)
-    asked = ~full.loc[absent, "group"].isin(OWN)
+    asked = ~full.loc[absent, "group"].isin(ANSWERS)
     found = [
         _reason(reasons, *k, otherwise=MISSING if a else _results.NOT_APPLICABLE)
         for k, a in zip(keys, asked, strict=True)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 CONTROL_WIDTH = 64
 """Width of the controls, the same whatever is scored: rows of different calls share them."""
 PAPER = "paper"
-ANSWERS = frozenset({"own", "head"})
+OWN, HEAD = "own", "head"
+ANSWERS = frozenset({OWN, HEAD})
 """Groups of metrics of what a model answers itself; an embedding has no value in them."""
 _NO_ANSWER = "asks what a model itself answers, and there is no such answer"
 _FEW_CELLS = 3000

@@ -11,7 +11,7 @@ from scssl._registry import METRICS, TASKS, listed
 from scssl._results import NOT_APPLICABLE, ORACLE
 from scssl.metrics import Inputs
 from scssl.metrics._base import groups, one_hot
-from scssl.tasks._base import PAPER, Score, Task, blank, measured
+from scssl.tasks._base import HEAD, PAPER, Score, Task, blank, measured
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._splits import one_sided, splits
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scssl.tasks._cells import Cells
 
 K, K_FEW = 11, 5
-KNN, KNN_FEW, LINEAR, HEAD = "typing", "typing_k5", "linear", "head"
+KNN, KNN_FEW, LINEAR = "typing", "typing_k5", "linear"
 _PAPER = ("macro_f1", "macro_f1_union", "macro_f1_union_shared", "accuracy", "macro_f1_union_k5", "accuracy_k5")
 _NOTED = ("macro_f1", "macro_f1_union", "macro_f1_linear", "macro_f1_head")
 _SHOWN = 5

@@ -12,7 +12,7 @@ from scssl._results import NOT_APPLICABLE, ORACLE
 from scssl.data.recipe import kind_of
 from scssl.metrics import Inputs
 from scssl.tasks import _regression as regression
-from scssl.tasks._base import PAPER, Score, Task, blank, measured
+from scssl.tasks._base import OWN, PAPER, Score, Task, blank, measured
 from scssl.tasks._splits import splits
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scssl.tasks._cells import Cells
 
 K, COMPONENTS = 5, 50
-KNN, OWN = "prediction", "own"
+KNN = "prediction"
 _PAPER = ("pearson_feature", "pearson_cell", "pearson_cell_least", "pearson_cell_most")
 MEAN, RIDGE, NEIGHBORS = "mean_profile", "ridge_pca", "knn_pca"
 

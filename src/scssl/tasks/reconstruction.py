@@ -11,7 +11,7 @@ from scssl._results import NOT_APPLICABLE, ORACLE
 from scssl.data.hide import hidden, keys
 from scssl.metrics import Inputs
 from scssl.tasks import _regression as regression
-from scssl.tasks._base import CONTROL_WIDTH, Score, Task, blank, measured
+from scssl.tasks._base import CONTROL_WIDTH, OWN, Score, Task, blank, measured
 from scssl.tasks._splits import one_sided, splits
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from scssl.tasks._cells import Cells
 
-OWN = "own"
 MEAN, PCA = "mean_profile", "pca_64"
 
 

@@ -185,10 +185,10 @@ def _made_ahead(source: Source, shares: list[np.ndarray], run: Run, epoch: int) 
     """The views of every step; with more than one thread, a second thread makes them while the network is at work.
 
     Their random numbers are derived from the step, so that it does not matter who makes them. Where there are no views to
-    make, and what is left to do is small beside the products of a network that decodes, the network has all threads.
+    make, what is left to do is small beside the products of a network that decodes: on the CPU it has all threads.
     """
     make = partial(_two_views, source, run, epoch)
-    if torch.get_num_threads() == 1 or not run.views:
+    if torch.get_num_threads() == 1 or (run.device.type == "cpu" and not run.views):
         yield from map(make, range(len(shares)), shares)
         return
     with sharing_threads(run.device), ThreadPoolExecutor(1) as second:
