@@ -88,7 +88,7 @@ def typehints_fixup_module_name(module: str) -> str:
     """The place where users find a thing, not the private file that it is written in."""
     if module in {"scssl._registry", "scssl._settings", "scssl.methods._base"}:
         return module  # shown in docs/api under this name
-    return "scssl" if module == "scssl.methods._model" else module.partition("._")[0]
+    return "scssl" if module == "scssl.models.model" else module.partition("._")[0]
 
 
 def typehints_formatter(annotation: object, config: object) -> str | None:

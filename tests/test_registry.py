@@ -8,7 +8,8 @@ import textwrap
 import pytest
 
 from scssl import InputError, KeyNotFoundError
-from scssl._registry import DATASETS, METHODS, METRICS, TASKS, VIEWS, MetricSpec, Registry, listed, nearest
+from scssl._registry import DATASETS, METHODS, METRICS, TASKS, VIEWS, MetricSpec, Registry
+from scssl._words import listed, nearest
 
 ALL = (METHODS, VIEWS, METRICS, TASKS, DATASETS)
 

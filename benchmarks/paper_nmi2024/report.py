@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from scssl.bench.inference import difference, half_width
 from scssl.pl._style import CATEGORIES, style
+from scssl.table.inference import difference, half_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,15 +23,15 @@ from scssl._settings import settings
 if TYPE_CHECKING:
     from scssl import datasets, get, pl, pp, tl
     from scssl._cite import cite
-    from scssl.methods._model import Model, load
-    from scssl.methods._pretrained import load_pretrained
+    from scssl.models.model import Model, load
+    from scssl.models.pretrained import load_pretrained
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "Model": ("scssl.methods._model", "Model"),
-    "load": ("scssl.methods._model", "load"),
-    "load_pretrained": ("scssl.methods._pretrained", "load_pretrained"),
+    "Model": ("scssl.models.model", "Model"),
+    "load": ("scssl.models.model", "load"),
+    "load_pretrained": ("scssl.models.pretrained", "load_pretrained"),
     "cite": ("scssl._cite", "cite"),
     **{name: (f"scssl.{name}", None) for name in ("datasets", "get", "pl", "pp", "tl", "views")},
 }

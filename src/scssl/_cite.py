@@ -6,7 +6,8 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from scssl._registry import DATASETS, METHODS, METRICS, TASKS, VIEWS, unknown
+from scssl._registry import DATASETS, METHODS, METRICS, TASKS, VIEWS
+from scssl._words import unknown
 
 __all__ = ["cite"]
 

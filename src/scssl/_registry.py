@@ -7,7 +7,6 @@ decorator are literals, so a listing costs milliseconds and never imports torch.
 from __future__ import annotations
 
 import ast
-import difflib
 import fnmatch
 import importlib
 import importlib.metadata
@@ -17,7 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from scssl._errors import InputError, KeyNotFoundError
+from scssl._errors import InputError
+from scssl._words import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -284,26 +284,6 @@ def registered_in(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
             if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Attribute) and mark.func.attr == "register":
                 description = {k.arg: ast.literal_eval(k.value) for k in mark.keywords if k.arg}
                 yield ast.literal_eval(mark.args[0]), node.name, description  # type: ignore[attr-defined]
-
-
-def nearest(name: object, known: list[str]) -> str:
-    """`` Did you mean 'x'?`` if something similar exists, else an empty string."""
-    close = difflib.get_close_matches(str(name).lower(), [str(k) for k in known], n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else ""
-
-
-def listed(names: list[str], limit: int = 30) -> str:
-    """Names for a message, shortened if there are many."""
-    shown = ", ".join(repr(n) for n in names[:limit]) or "none"
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
-
-
-def unknown(kind: str, name: object, known: list[str], *, parameter: str = "") -> KeyNotFoundError:
-    """The error for a name that does not exist: nearest name, then all of them."""
-    message = f"There is no {kind} {name!r}. Known: {listed(known)}."
-    return KeyNotFoundError(
-        message, code=f"unknown_{kind.replace(' ', '_')}", parameter=parameter or kind, fix=nearest(name, known)
-    )
 
 
 METHODS: Registry[MethodSpec] = Registry("method", "scssl.methods", MethodSpec)

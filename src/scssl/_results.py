@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import os
-import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,34 +19,9 @@ if TYPE_CHECKING:
 OK, FAILED, NOT_APPLICABLE, TIMEOUT, COLLAPSED = STATUS = ("ok", "failed", "not_applicable", "timeout", "collapsed")
 RANDOM, ORACLE = "random", "oracle"
 MIN_RANGE = 0.1
-
-
-def now() -> str:
-    """The time as ISO text in UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
-
-
-def peak_mb() -> float:
-    """Largest resident memory of this process since the last :func:`reset_peak`, else since its start, in MiB.
-
-    NaN where the system does not say (Windows).
-    """
-    try:
-        import resource
-    except ModuleNotFoundError:
-        return float("nan")
-    if sys.platform == "linux":  # the only number that can be reset
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-        if found:
-            return int(found[0]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def reset_peak() -> None:
-    """Let :func:`peak_mb` start anew, where the system can (Linux): one process does many jobs."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+OWN, HEAD = "own", "head"
+ANSWERS = frozenset({OWN, HEAD})
+"""Groups of metrics of what a model answers itself; an embedding has no value in them."""
 
 
 @dataclass(frozen=True)

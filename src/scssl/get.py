@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scssl import _keys, _results
-from scssl._registry import unknown
-from scssl.bench import ranks as comparisons
-from scssl.bench import statistics
-from scssl.bench.board import board
+from scssl._words import unknown
+from scssl.table import ranks as comparisons
+from scssl.table import statistics
+from scssl.table.board import board
 
 if TYPE_CHECKING:
     import os

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 import scssl as ssl
 from scssl import _files
-from scssl.methods._saved import MANIFEST, WEIGHTS
+from scssl.models.saved import MANIFEST, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

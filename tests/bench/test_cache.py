@@ -116,7 +116,7 @@ def test_strays_of_a_job_are_swept(cache):
 def test_the_second_call_reads_and_the_values_are_the_same(small, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     plain, first = compare(small), compare(small, cache_dir=cache)
-    monkeypatch.setattr("scssl.methods._fit.fit", None)  # would fail if it were called
+    monkeypatch.setattr("scssl.models.fit.fit", None)  # would fail if it were called
     monkeypatch.setattr("scssl.bench.job.score_rows", None)
     second = compare(small, cache_dir=cache)
     assert first.equals(plain)
@@ -132,7 +132,7 @@ def test_a_new_task_does_not_train_again(small, tmp_path, monkeypatch):
     assert ssl.load(model).method == "pca"
     for file in (tmp_path / "cells").iterdir():
         file.unlink()
-    monkeypatch.setattr("scssl.methods._fit.fit", None)
+    monkeypatch.setattr("scssl.models.fit.fit", None)
     table = compare(small, cache_dir=tmp_path, tasks=["batch_correction"])
     assert set(table["status"]) == {"ok"}
 

@@ -104,7 +104,7 @@ def test_data_genes_labels_and_held_out_cells_count(small):
 
 def test_when_a_recipe_was_run_does_not_count(small, monkeypatch):
     adata = ssl.datasets.synthetic(n_obs=90, n_vars=60, n_types=3, n_batches=2, seed=0)
-    monkeypatch.setattr("scssl._results.now", lambda: "another time")
+    monkeypatch.setattr("scssl._clock.now", lambda: "another time")
     ssl.pp.recipe(adata, batch_key="batch", n_top_genes=40)
     assert adata.uns["scssl"]["recipe"] != small.uns["scssl"]["recipe"]
     assert cells_of(adata) == cells_of(small)

@@ -32,7 +32,7 @@ import json, os, sys
 sys.path.insert(0, sys.argv[1])
 import anndata, bad_methods, torch
 import scssl as ssl
-import scssl.methods._fit, scssl.metrics.integration, sklearn.decomposition, sklearn.neighbors
+import scssl.models.fit, scssl.metrics.integration, sklearn.decomposition, sklearn.neighbors
 torch.set_num_threads(1)
 ssl.settings.verbosity, ssl.settings.progress = 1, False
 adata = anndata.read_h5ad(sys.argv[2])

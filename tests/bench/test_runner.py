@@ -9,9 +9,9 @@ import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError, ScsslWarning
 from scssl.bench import job, lines
 from scssl.bench import plan as plans
-from scssl.methods import _finetune as finetuning
-from scssl.methods._fit import Request
 from scssl.methods.simclr import SimCLR
+from scssl.models import finetune as finetuning
+from scssl.models.fit import Request
 
 QUICK = {"method": "simclr", "max_epochs": 1, "batch_size": 64}
 
@@ -157,16 +157,16 @@ def test_a_line_that_failed_and_was_mended_is_mended(cells, monkeypatch):
 
 
 def test_genes_are_chosen_without_the_held_out_cells(cells, monkeypatch):
-    from scssl.methods import _fit
+    from scssl.models import fit as fitting
 
     seen = []
-    original = _fit.fit
+    original = fitting.fit
 
     def spying(data, request):
         seen.append((data.n_obs, data.var["highly_variable"].to_numpy().copy()))
         return original(data, request)
 
-    monkeypatch.setattr(_fit, "fit", spying)
+    monkeypatch.setattr(fitting, "fit", spying)
     compare(cells.copy(), ["pca"])
     whole = next(mask for n, mask in seen if n == cells.n_obs)
     parts = [mask for n, mask in seen if n < cells.n_obs]
@@ -204,7 +204,7 @@ def test_what_models_answer_themselves_is_scored(mudata, tmp_path, monkeypatch):
     assert "quick" not in set(own["key"])
     for file in (tmp_path / "cells").iterdir():
         file.unlink()
-    monkeypatch.setattr("scssl.methods._fit.fit", None)
+    monkeypatch.setattr("scssl.models.fit.fit", None)
     again = ssl.tl.benchmark(mudata, methods=methods, cache_dir=tmp_path, **options)
     times = ["fit_s", "embed_s", "score_s", "peak_mb", "created"]
     assert again.drop(columns=times).equals(table.drop(columns=times))
@@ -290,7 +290,7 @@ def test_the_own_labels_of_a_finetuned_model_are_scored(cells, tmp_path, monkeyp
     assert stored.item() == pytest.approx(accuracy)
     for file in (tmp_path / "cells").iterdir():
         file.unlink()
-    monkeypatch.setattr("scssl.methods._fit.fit", None)
+    monkeypatch.setattr("scssl.models.fit.fit", None)
     again = compare(adata, methods, **options)
     np.testing.assert_array_equal(again["value"], table["value"])
 

@@ -11,6 +11,7 @@ import scssl as ssl
 from scssl import _results
 from scssl._errors import InputError, KeyNotFoundError
 from scssl.bench import ablation
+from scssl.table.ablation import columns
 
 KEYS = {"batch_key": "batch", "label_key": "cell_type"}
 QUICK = {"max_epochs": 1, "batch_size": 32, "tasks": ["batch_correction"], **KEYS}
@@ -41,7 +42,7 @@ def test_every_combination_is_a_line(scored):
     assert set(table.loc[table["width"].isna(), "key"]) == {"random", "oracle"}
     stored = ssl.get.scores(adata)
     assert not {"width", "temperature"} & set(stored.columns)
-    pd.testing.assert_frame_equal(stored.join(ablation.columns(stored)), table, check_like=True)
+    pd.testing.assert_frame_equal(stored.join(columns(stored)), table, check_like=True)
 
 
 def test_a_line_is_what_a_benchmark_of_it_gives(cells, scored):

@@ -13,9 +13,9 @@ from torch import nn
 
 import scssl as ssl
 from scssl._errors import CheckpointError, InputError, KeyNotFoundError, NotFittedError, ScsslWarning
-from scssl.methods._finetune import Supervised, Tuning, _trained, _weights
-from scssl.methods._holdout import by_cell, by_group
-from scssl.methods._saved import MANIFEST
+from scssl.models.finetune import Supervised, Tuning, _trained, _weights
+from scssl.models.holdout import by_cell, by_group
+from scssl.models.saved import MANIFEST
 
 QUICK = {"max_epochs": 30, "batch_size": 64}
 

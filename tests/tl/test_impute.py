@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsRegressor
 import scssl as ssl
 from scssl.data.hide import hidden, keys
 from scssl.data.matrix import csr
-from scssl.methods._answers import answers, decoded
+from scssl.models.answers import answers, decoded
 
 
 @pytest.fixture(scope="module")

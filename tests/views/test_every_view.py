@@ -11,8 +11,8 @@ import torch
 from scssl import views
 from scssl._registry import VIEWS
 from scssl.data.source import Source
-from scssl.methods._fit import Request
-from scssl.methods._fit import fit as fit_model
+from scssl.models.fit import Request
+from scssl.models.fit import fit as fit_model
 from scssl.views.pipeline import augment
 
 STRENGTHS = {"fraction": 0.0, "alpha": 1.0}  # of the main parameter, at which nothing happens

@@ -14,8 +14,8 @@ from scssl import views
 from scssl._errors import InputError, KeyNotFoundError
 from scssl.data import partners
 from scssl.data.source import Source
-from scssl.methods._fit import Request
-from scssl.methods._fit import fit as fit_model
+from scssl.models.fit import Request
+from scssl.models.fit import fit as fit_model
 from scssl.views.neighbors import pick
 
 KINDS = {"knn": views.Knn, "bbknn": views.Bbknn, "mnn": views.Mnn}

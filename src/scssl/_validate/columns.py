@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scssl._registry import listed, nearest
 from scssl._validate._problem import ERROR, WARNING, Problem
+from scssl._words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

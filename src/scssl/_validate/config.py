@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
 
-from scssl._registry import listed, nearest
 from scssl._validate._problem import Problem
+from scssl._words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl import _keys
-from scssl._registry import listed, nearest
 from scssl._validate._problem import ERROR, WARNING, Problem
 from scssl._validate._scan import Scan, scan
+from scssl._words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl import _keys
-from scssl._registry import listed
 from scssl._validate._problem import WARNING, Problem
+from scssl._words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

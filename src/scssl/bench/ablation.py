@@ -15,8 +15,6 @@ from scssl._errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
 _METHOD, _VIEWS = "method", "views"
 
 
@@ -91,20 +89,3 @@ def _view(view: Any) -> str:
     main = said.pop("fraction", "")
     rest = ",".join(f"{k}:{v}" for k, v in said.items())
     return name + (f":{main}" if main else "") + (f"({rest})" if rest else "")
-
-
-def columns(table: pd.DataFrame) -> pd.DataFrame:
-    """One column per axis, read from the names of the lines: numbers where all values are numbers, else text.
-
-    Lines without a value on an axis (controls, other methods) have ``None``, or NaN among numbers.
-    """
-    import pandas as pd
-
-    found = {key: _results.axes_of(key) for key in table["key"].unique()}
-    axes = list(dict.fromkeys(axis for values in found.values() for axis in values))
-    made = {}
-    for axis in axes:
-        values = table["key"].map({key: of.get(axis) for key, of in found.items()})
-        numbers = pd.to_numeric(values, errors="coerce")
-        made[axis] = numbers if numbers.notna().equals(values.notna()) else values.astype(object)
-    return pd.DataFrame(made, index=table.index)

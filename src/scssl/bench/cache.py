@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from scssl.methods._model import Model
+    from scssl.models.model import Model
 
 FORMAT = 1
 CELLS, MODELS, LOCKS = "cells", "models", "locks"
@@ -102,7 +102,7 @@ class Cache:
 
     def model(self, model_id: str) -> Model | None:
         """The model of an embedding; nothing if it is absent or cannot be trusted."""
-        from scssl.methods._model import load
+        from scssl.models.model import load
 
         folder = self.folder / MODELS / model_id / _MODEL
         try:

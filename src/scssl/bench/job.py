@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import scssl
-from scssl import _keys, _results, _settings
+from scssl import _clock, _keys, _results, _settings
 from scssl._errors import ScsslWarning
 from scssl._registry import METRICS, TASKS
 from scssl.bench.cache import Cache, Embedded
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from scssl.bench.lines import Entry
     from scssl.bench.plan import Job, Setting
-    from scssl.methods._fit import Request
-    from scssl.methods._model import Model
+    from scssl.models.fit import Request
+    from scssl.models.model import Model
     from scssl.tasks._cells import Cells
 
 MISSING, ALWAYS, CACHED = POLICIES = ("missing", "always", "cached")
@@ -111,7 +111,7 @@ def do(job: Job, data: Any, bench: Bench) -> Done | None:
         started = time.perf_counter()
         with _one_at_a_time, _quiet(done):
             for cell_id, rows in _computed(replace(job, cells=absent), data, bench, cache):
-                done.rows[cell_id] = [{**row, "cell_id": cell_id, "created": _results.now()} for row in rows]
+                done.rows[cell_id] = [{**row, "cell_id": cell_id, "created": _clock.now()} for row in rows]
                 if cache:
                     cache.write(cell_id, done.rows[cell_id])
         done.seconds = time.perf_counter() - started
@@ -184,7 +184,7 @@ class _Made:
         self.embedded = stored
 
     def _train(self) -> tuple[Model, Embedded]:
-        _results.reset_peak()
+        _clock.reset_peak()
         model, took = _trained(self.job, self.entry, self.data, self.bench.setting)
         started = time.perf_counter()
         embedding = model.embed(self.data)
@@ -192,7 +192,7 @@ class _Made:
             "config_id": model.record["config_id"],
             "fit_s": took,
             "embed_s": time.perf_counter() - started,
-            "peak_mb": _results.peak_mb(),
+            "peak_mb": _clock.peak_mb(),
             "device": model.record["device"],
         }
         made = Embedded(embedding, about)
@@ -213,7 +213,7 @@ class _Made:
         spec = TASKS.describe(task)
         if self.entry.given or not (spec.own or spec.embeds == _SOURCE):
             return self.embedded.embedding, None
-        from scssl.methods._answers import answers
+        from scssl.models.answers import answers
 
         embedding = self.embedded.embedding
         if spec.embeds == _SOURCE and list(self.model.features) != [cells.source]:
@@ -233,10 +233,10 @@ class _Made:
 
 def _trained(job: Job, entry: Entry, data: Any, setting: Setting) -> tuple[Model, float]:
     """The model of a job, trained without the cells that are held out, and the seconds it took."""
-    from scssl.methods import _fit
+    from scssl.models.fit import Request, fit
 
     s = setting
-    base = _fit.Request(method="", layer=s.layer, batch_key=s.batch_key, accelerator=s.accelerator, progress=False)
+    base = Request(method="", layer=s.layer, batch_key=s.batch_key, accelerator=s.accelerator, progress=False)
     request = entry.request(base, seed=job.seed)
     training = data
     query = job.split.query(data)
@@ -248,7 +248,7 @@ def _trained(job: Job, entry: Entry, data: Any, setting: Setting) -> tuple[Model
         if request.batch_key is not None and column(training, request.batch_key, parameter="batch_key").nunique() < 2:
             request = replace(request, batch_key=None, within_batch=None)
     started = time.perf_counter()
-    model = _fit.fit(training, request)
+    model = fit(training, request)
     if entry.taught:
         model = _taught(model, training, entry, setting, seed=job.seed)
     return model, time.perf_counter() - started
@@ -256,7 +256,7 @@ def _trained(job: Job, entry: Entry, data: Any, setting: Setting) -> tuple[Model
 
 def _taught(model: Model, training: Any, entry: Entry, setting: Setting, *, seed: int) -> Model:
     """The model, fine-tuned on the labels of the cells that are not held out; `training` is a private object."""
-    from scssl.methods._finetune import finetune
+    from scssl.models.finetune import finetune
 
     key = str(setting.label_key)
     if setting.unlabelled is not None:

@@ -12,16 +12,17 @@ import pandas as pd
 
 from scssl import _files, _keys
 from scssl._errors import InputError
-from scssl._registry import METHODS, listed, nearest, unknown
+from scssl._registry import METHODS
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
+from scssl._words import listed, nearest, unknown
 from scssl.data.columns import column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scssl.methods._finetune import Tuning
-    from scssl.methods._fit import Request
+    from scssl.models.finetune import Tuning
+    from scssl.models.fit import Request
 
 EACH = "each"
 _REQUEST_FIELDS = frozenset({"preset", "within_batch", "layer", "modalities", "mask_by", "precision", "devices"})
@@ -65,7 +66,7 @@ class Entry:
 
     def tuning(self, label_key: str, **shared: Any) -> Tuning:
         """The second stage of a line that has one: ``"all"``, or ``{"train": "all", "max_epochs": 20}``."""
-        from scssl.methods._finetune import Tuning
+        from scssl.models.finetune import Tuning
 
         asked = self.options[_FINETUNE]
         asked = {"train": asked} if isinstance(asked, str) else asked
@@ -90,7 +91,7 @@ class Entry:
     def ingredients(self, batch_key: str | None) -> dict[str, Any]:
         """All that decides the model besides data and seed, with every default written out."""
         from scssl.methods._base import plain
-        from scssl.methods._fit import Request, within_batch
+        from scssl.models.fit import Request, within_batch
 
         request = self.request(Request(method=self.method, batch_key=batch_key), seed=0)
         kind = METHODS.get(self.method)

@@ -10,11 +10,12 @@ import pandas as pd
 
 from scssl import _files, _keys
 from scssl._errors import InputError
-from scssl._registry import METHODS, TASKS, unknown
+from scssl._registry import METHODS, TASKS
 from scssl._validate import enforce
 from scssl._validate import wanted as wanted_of
 from scssl._validate.columns import batch as check_batch
 from scssl._validate.columns import label as check_label
+from scssl._words import unknown
 from scssl.bench import identity
 from scssl.bench.lines import EACH, Split, entries, given, seed_list, splits
 from scssl.data.columns import is_mudata

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from scssl import _results, _settings
 from scssl._errors import InputError, warn
-from scssl._registry import TASKS, listed
+from scssl._registry import TASKS
+from scssl._words import listed
 from scssl.bench.cache import Cache
 from scssl.bench.job import CACHED, MISSING, POLICIES, Bench, Done, owed
 from scssl.bench.workers import engine, outcomes

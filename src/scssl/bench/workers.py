@@ -8,7 +8,7 @@ from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from scssl import _results
+from scssl import _clock, _results
 from scssl._errors import ScsslError
 from scssl._registry import METHODS, METRICS, TASKS, VIEWS
 from scssl.bench.job import Done, do, owed
@@ -146,7 +146,7 @@ class Child:
     def _lost(self, job: Job, status: str, message: str, seconds: float) -> Done:
         """Rows for a job whose process did not come back; what it had committed stays."""
         setting = self.bench.setting
-        about = {"seed": job.seed, "n_obs": setting.n_obs, "data_id": setting.data_id, "created": _results.now()}
+        about = {"seed": job.seed, "n_obs": setting.n_obs, "data_id": setting.data_id, "created": _clock.now()}
         done = Done(computed=len(job.cells), seconds=seconds)
         cache = self.bench.cache
         for cell_id, rows in owed(job, status, message, about, setting=setting, cells=self.bench.cells):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scssl._errors import InputError
-from scssl._registry import listed
+from scssl._words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

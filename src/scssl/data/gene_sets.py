@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from scssl import _keys
 from scssl._errors import InputError, KeyNotFoundError
-from scssl._registry import listed, nearest
+from scssl._words import listed, nearest
 from scssl.data.align import VERSION, kind
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scssl import _keys
 from scssl._errors import InputError, KeyNotFoundError
-from scssl._registry import listed, nearest
+from scssl._words import listed, nearest
 from scssl.data.align import Alignment, align
 from scssl.data.columns import codes, column, is_mudata
 from scssl.data.matrix import genes_of

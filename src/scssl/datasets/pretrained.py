@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scssl import _files, _results
+from scssl import _clock, _files
 from scssl._errors import DownloadError
-from scssl._registry import unknown
 from scssl._settings import info, settings
+from scssl._words import unknown
 
 if TYPE_CHECKING:
     import os
@@ -76,9 +76,7 @@ def _fetched(home: Path, file: str, url: str, *, progress: bool | None) -> None:
         _download(url, target, progress=progress)
     found: dict[str, Any] = {"bytes": target.stat().st_size, "sha256": _files.sha256(target)}
     if file not in seen:
-        _files.write_text(
-            home / SEEN, json.dumps(seen | {file: {**found, "url": url, "seen": _results.now()}}, indent=1)
-        )
+        _files.write_text(home / SEEN, json.dumps(seen | {file: {**found, "url": url, "seen": _clock.now()}}, indent=1))
         info(f"    {target}: {found['bytes']:,} bytes, SHA-256 {found['sha256']} (noted)")
         return
     known = {key: seen[file][key] for key in found}

@@ -12,7 +12,8 @@ import scipy.sparse as sp
 
 from scssl import _random
 from scssl._errors import InputError, KeyNotFoundError
-from scssl._registry import DATASETS, listed, nearest
+from scssl._registry import DATASETS
+from scssl._words import listed, nearest
 from scssl.data.calm import calm
 from scssl.datasets._base import SIMULATION, record, stratified, whole
 

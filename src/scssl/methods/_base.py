@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from scssl._errors import InputError
-from scssl._registry import listed, nearest
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
+from scssl._words import listed, nearest
 from scssl.nn.alignment import Alignment
 from scssl.nn.encoders import ACTIVATIONS, CLIP, FUSIONS, Encoder
 from scssl.nn.norm import BATCH_NORMS, DOMAIN, NONE, BatchNorm1d

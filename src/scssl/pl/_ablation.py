@@ -11,12 +11,13 @@ from matplotlib.patches import Rectangle
 
 from scssl import _results
 from scssl._errors import InputError
-from scssl._registry import METRICS, unknown
-from scssl.bench import ablation as grids
-from scssl.bench import statistics
-from scssl.bench.board import board, simulation
+from scssl._registry import METRICS
+from scssl._words import unknown
 from scssl.pl._panels import foot
 from scssl.pl._style import FAINT, INK, MUTED, RULE, finish, style
+from scssl.table import ablation as grids
+from scssl.table import statistics
+from scssl.table.board import board, simulation
 
 if TYPE_CHECKING:
     import os

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from matplotlib import pyplot as plt
 
 from scssl import _results
-from scssl.bench.board import board, simulation
 from scssl.pl._style import finish, style
 from scssl.pl._table import Table
+from scssl.table.board import board, simulation
 
 if TYPE_CHECKING:
     import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from scssl.bench.board import Board
+    from scssl.table.board import Board
 
 
 def benchmark(

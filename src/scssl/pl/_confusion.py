@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 from scssl._errors import InputError
-from scssl._registry import unknown
+from scssl._words import unknown
 from scssl.pl._panels import foot
 from scssl.pl._style import INK, MUTED, finish, style
 

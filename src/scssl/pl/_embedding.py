@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 
 from scssl import _keys, _random
 from scssl._errors import InputError, KeyNotFoundError
-from scssl._registry import listed, nearest, unknown
-from scssl.bench.board import simulation
+from scssl._words import listed, nearest, unknown
 from scssl.pl._style import CATEGORIES, INK, MUTED, RULE, SAVED_DPI, finish, style
+from scssl.table.board import simulation
 
 if TYPE_CHECKING:
     import os

@@ -8,16 +8,17 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from scssl._errors import InputError
-from scssl._registry import TASKS, unknown
-from scssl.bench.inference import LEVEL
-from scssl.bench.ranks import ranks
+from scssl._registry import TASKS
+from scssl._words import unknown
 from scssl.pl._style import MUTED
+from scssl.table.inference import LEVEL
+from scssl.table.ranks import ranks
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from scssl.bench.board import Board
+    from scssl.table.board import Board
 
 
 def ranked_tasks(table: Board, task: str | None, ax: Axes | None) -> dict[str, pd.DataFrame]:

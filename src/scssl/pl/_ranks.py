@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scssl import _results
-from scssl.bench.board import REASONS, board, simulation
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
 from scssl.pl._style import FAINT, INK, MUTED, finish, style
+from scssl.table.board import REASONS, board, simulation
 
 if TYPE_CHECKING:
     import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from scssl.bench.board import Board
+    from scssl.table.board import Board
 
 _ROW, _WIDTH, _STRONG, _WASH = 0.27, 2.6, "#1F3B73", "#E9EDF5"
 

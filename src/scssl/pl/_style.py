@@ -12,8 +12,8 @@ from matplotlib import pyplot as plt
 
 from scssl._errors import InputError
 from scssl._files import atomic
-from scssl._registry import listed
 from scssl._settings import settings
+from scssl._words import listed
 
 if TYPE_CHECKING:
     import os

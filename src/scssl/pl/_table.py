@@ -1,4 +1,4 @@
-"""Drawing a :class:`~scssl.bench.board.Board`: one axes, measured in inches, so that it fits any size by one factor."""
+"""Drawing a :class:`~scssl.table.board.Board`: one axes, measured in inches, so that it fits any size by one factor."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from scssl import _results
-from scssl.bench.board import GROUP_TITLES, REASONS, duration, number
-from scssl.bench.ranks import tied
-from scssl.bench.statistics import CONTROLS, TOTAL, TOTALS
 from scssl.pl._style import FAINT, INK, MUTED, RULE
+from scssl.table.board import GROUP_TITLES, REASONS, duration, number
+from scssl.table.ranks import tied
+from scssl.table.statistics import CONTROLS, TOTAL, TOTALS
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from scssl.bench.board import Board
+    from scssl.table.board import Board
 
 # all lengths in inches
 MARGIN, ROW, PILL, BAR, GAP, SECONDS = 0.22, 0.40, 0.55, 1.22, 0.20, 0.68

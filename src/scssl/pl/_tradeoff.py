@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl import _results
-from scssl._registry import unknown
-from scssl.bench.board import board, duration, memory, simulation
-from scssl.bench.statistics import controls
+from scssl._words import unknown
 from scssl.pl._labels import place_labels
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
 from scssl.pl._style import FAINT, INK, MUTED, RULE, finish, style
+from scssl.table.board import board, duration, memory, simulation
+from scssl.table.statistics import controls
 
 if TYPE_CHECKING:
     import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from scssl.bench.board import Board
+    from scssl.table.board import Board
 
 _STRONG = "#1F3B73"
 _COSTS = {"seconds": ("time to train and embed, per run", duration), "peak_mb": ("peak memory of a run", memory)}

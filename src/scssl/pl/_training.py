@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from scssl import _keys
 from scssl._errors import InputError
-from scssl._registry import unknown
+from scssl._words import unknown
 from scssl.pl._style import CATEGORIES, FAINT, INK, MUTED, RULE, finish, style
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 import scssl
-from scssl import _keys, _results, _settings
+from scssl import _clock, _keys, _settings
 from scssl._errors import InputError
-from scssl._registry import listed, unknown
 from scssl._validate import enforce, names, objects
+from scssl._words import listed, unknown
 from scssl.data import gene_sets as sets_of
 from scssl.data.columns import is_mudata
 
@@ -100,7 +100,7 @@ def gene_sets(
         "n_dropped": len(sets) - len(kept),
         "source": str(source) if isinstance(source, str | os.PathLike) else type(source).__name__,
         "version": scssl.__version__,
-        "created": _results.now(),
+        "created": _clock.now(),
     }
     _settings.wrote(f".varm['{key_added}']", f".uns['{_keys.UNS}']['{_keys.GENE_SETS}']['{key_added}']")
     covered = int((matched[:, kept].sum(axis=1) > 0).sum())

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import scssl
-from scssl import _keys, _results, _settings
+from scssl import _clock, _keys, _settings
 from scssl._errors import InputError
-from scssl._registry import unknown
 from scssl._validate import enforce, names, objects
+from scssl._words import unknown
 from scssl.data import partners as graphs
 from scssl.data.identity import graph_id, source_id
 
@@ -85,8 +85,8 @@ def partners(
     (700, 700)
     """
     from scssl.data.source import Source
-    from scssl.methods._fit import Request
-    from scssl.methods._fit import problems as problems_of_fit
+    from scssl.models.fit import Request
+    from scssl.models.fit import problems as problems_of_fit
 
     _arguments(kind, k)
     key = kind if key_added is None else key_added
@@ -105,7 +105,7 @@ def partners(
         "graph": graph_id(graph),
         "share_with_partner": paired,
         "version": scssl.__version__,
-        "created": _results.now(),
+        "created": _clock.now(),
     }
     _settings.wrote(f".obsp['{_keys.partners(key)}']", f".uns['{_keys.UNS}']['{_keys.PARTNERS}']['{key}']")
     _settings.info(f"    {paired:.0%} of the cells have a partner, {graph.nnz / graph.shape[0]:.1f} on average")

@@ -9,10 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 
 import scssl
-from scssl import _keys, _results, _settings
+from scssl import _clock, _keys, _settings
 from scssl._errors import InputError, warn
-from scssl._registry import listed, nearest
 from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, names, objects, sizes
+from scssl._words import listed, nearest
 from scssl.data import recipe as recipes
 from scssl.data.calm import calm
 from scssl.data.columns import column, is_mudata
@@ -265,7 +265,7 @@ def _record(kind: str, plan: _Plan, mask: np.ndarray | None, selected: np.ndarra
         "batch_key": plan.batch_key if kind == "rna" else None,
         "n_reference": None if mask is None else int(mask.sum()),
         "version": scssl.__version__,
-        "created": _results.now(),
+        "created": _clock.now(),
     }
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from scssl import _keys
 from scssl._errors import InputError, KeyNotFoundError
-from scssl._registry import listed
+from scssl._words import listed
 from scssl.data.columns import column
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 
 from scssl import _keys, _random, _settings
 from scssl._errors import InputError, KeyNotFoundError
-from scssl._registry import listed, nearest
 from scssl._validate import columns, config, enforce, names, objects
+from scssl._words import listed, nearest
 from scssl.data.columns import column
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from scssl import _random
 from scssl._registry import METRICS, TaskSpec
-from scssl._results import COLLAPSED, FAILED, NOT_APPLICABLE, OK, RANDOM
+from scssl._results import ANSWERS, COLLAPSED, FAILED, NOT_APPLICABLE, OK, RANDOM
 from scssl.metrics import Inputs, NotApplicable, collapsed, measure
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 CONTROL_WIDTH = 64
 """Width of the controls, the same whatever is scored: rows of different calls share them."""
 PAPER = "paper"
-OWN, HEAD = "own", "head"
-ANSWERS = frozenset({OWN, HEAD})
-"""Groups of metrics of what a model answers itself; an embedding has no value in them."""
 _NO_ANSWER = "asks what a model itself answers, and there is no such answer"
 _FEW_CELLS = 3000
 

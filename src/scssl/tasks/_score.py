@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from scssl._registry import METRICS, TASKS
-from scssl._results import FAILED
-from scssl.tasks._base import ANSWERS, blank
+from scssl._results import ANSWERS, FAILED
+from scssl.tasks._base import blank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

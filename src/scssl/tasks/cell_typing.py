@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl import _random
-from scssl._registry import METRICS, TASKS, listed
-from scssl._results import NOT_APPLICABLE, ORACLE
+from scssl._registry import METRICS, TASKS
+from scssl._results import HEAD, NOT_APPLICABLE, ORACLE
+from scssl._words import listed
 from scssl.metrics import Inputs
 from scssl.metrics._base import groups, one_hot
-from scssl.tasks._base import HEAD, PAPER, Score, Task, blank, measured
+from scssl.tasks._base import PAPER, Score, Task, blank, measured
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._splits import one_sided, splits
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl._registry import TASKS
-from scssl._results import NOT_APPLICABLE, ORACLE
+from scssl._results import NOT_APPLICABLE, ORACLE, OWN
 from scssl.data.recipe import kind_of
 from scssl.metrics import Inputs
 from scssl.tasks import _regression as regression
-from scssl.tasks._base import OWN, PAPER, Score, Task, blank, measured
+from scssl.tasks._base import PAPER, Score, Task, blank, measured
 from scssl.tasks._splits import splits
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl._registry import TASKS
-from scssl._results import NOT_APPLICABLE, ORACLE
+from scssl._results import NOT_APPLICABLE, ORACLE, OWN
 from scssl.data.hide import hidden, keys
 from scssl.metrics import Inputs
 from scssl.tasks import _regression as regression
-from scssl.tasks._base import CONTROL_WIDTH, OWN, Score, Task, blank, measured
+from scssl.tasks._base import CONTROL_WIDTH, Score, Task, blank, measured
 from scssl.tasks._splits import one_sided, splits
 
 if TYPE_CHECKING:

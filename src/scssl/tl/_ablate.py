@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scssl._errors import InputError
 from scssl.bench import ablation
 from scssl.bench.lines import EACH
+from scssl.table.ablation import columns
 from scssl.tl._benchmark import benchmark
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def ablate(
         timeout=timeout,
         progress=progress,
     )
-    return table.join(ablation.columns(table))
+    return table.join(columns(table))
 
 
 def pairs(*views: Any) -> list[list[Any]]:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from scssl import _keys, _settings
 from scssl._errors import InputError, told, warn
-from scssl._registry import listed, nearest
 from scssl._validate import Problem, columns, enforce
 from scssl._validate.names import key as check_key
 from scssl._validate.objects import container
+from scssl._words import listed, nearest
 from scssl.data.columns import column
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._vote import WEIGHTS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from scssl.methods._model import Model
+    from scssl.models.model import Model
 
 KNN, LINEAR, HEAD = CLASSIFIERS = ("knn", "linear", "head")
 
@@ -137,7 +137,7 @@ def _write(query: Any, name: str, labels: np.ndarray, confidence: np.ndarray) ->
 
 def _by_head(query: Any, model: Any, reference: Any, label_key: Any, key_added: Any) -> None:
     """The labels of a model's own head; of one that is trained on the reference, if the model has none."""
-    from scssl.methods._finetune import Tuning, finetune
+    from scssl.models.finetune import Tuning, finetune
 
     if model is None:
         message = "classifier='head' asks a model for its labels, and there is none."

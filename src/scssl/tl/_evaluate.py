@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import scssl
-from scssl import _keys, _results, _settings
+from scssl import _clock, _keys, _results, _settings
 from scssl._files import fingerprint
-from scssl._registry import TASKS, listed, nearest
+from scssl._registry import TASKS
 from scssl._validate import ERROR, Problem, columns, enforce
 from scssl._validate import wanted as wanted_of
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
+from scssl._words import listed, nearest
 from scssl.data.columns import column, is_mudata
 from scssl.data.identity import data_id
 from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
@@ -174,10 +175,10 @@ def evaluate(
         "batch_key": batch_key or "",
         "label_key": label_key or "",
         "seed": seed,
-        "peak_mb": _results.peak_mb(),
+        "peak_mb": _clock.peak_mb(),
         "device": "cpu",
         "version": scssl.__version__,
-        "created": _results.now(),
+        "created": _clock.now(),
     }
     # rows of another protocol must not take the place of those of the default one
     variant = {} if profile == PROFILES[0] else {"config_id": profile}

@@ -12,9 +12,9 @@ from scssl._validate import enforce
 from scssl._validate.names import key_added as check_key
 from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
-from scssl.methods._finetune import BALANCED, HEAD, Tuning
-from scssl.methods._finetune import finetune as tune
-from scssl.methods._model import Model
+from scssl.models.finetune import BALANCED, HEAD, Tuning
+from scssl.models.finetune import finetune as tune
+from scssl.models.model import Model
 from scssl.tl._pair import model_of
 from scssl.tl._train import write_model
 

@@ -13,10 +13,10 @@ import pandas as pd
 
 from scssl import _keys, _settings
 from scssl._errors import InputError, told
-from scssl._registry import listed, nearest
 from scssl._validate import Problem, enforce
 from scssl._validate.names import key as check_key
 from scssl._validate.objects import container as check_container
+from scssl._words import listed, nearest
 from scssl.data.columns import is_mudata
 from scssl.data.matrix import csr
 from scssl.data.open import SUFFIXES, opened
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from scssl.methods._model import Model
+    from scssl.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def reconstruct(
     >>> adata.layers["pca_reconstructed"].shape == adata.shape
     True
     """
-    from scssl.methods._answers import aligned, decoded
+    from scssl.models.answers import aligned, decoded
 
     model = model_of(model)
     key = model.method if key_added is None else key_added
@@ -303,7 +303,7 @@ def _embedded(model: Model, data: Any, modality: str, layer: str | None) -> np.n
 
 def _decoded(model: Model, query: Any, modality: str, layer: str | None) -> tuple[np.ndarray, Any] | None:
     """The answer of the decoder, from another modality; ``None`` if it has none."""
-    from scssl.methods._answers import decoded, decodes
+    from scssl.models.answers import decoded, decodes
 
     if not decodes(model, modality) or not model.module.embeds_one or len(model.features) < 2:
         return None

@@ -10,13 +10,13 @@ import numpy as np
 
 from scssl import _keys
 from scssl._errors import InputError
-from scssl._registry import listed, nearest
 from scssl._validate import WARNING, Problem
+from scssl._words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scssl.methods._model import Model
+    from scssl.models.model import Model
 
 
 def slot(data: Any, name: str) -> str:
@@ -32,7 +32,7 @@ def dense(stored: Any) -> np.ndarray:
 
 def model_of(model: Any) -> Model:
     """The model, or the one that was saved in a folder."""
-    from scssl.methods._model import Model, load
+    from scssl.models.model import Model, load
 
     if isinstance(model, Model):
         return model

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scssl import _results, _settings
-from scssl.bench.advice import SENTENCE, advise
-from scssl.bench.board import board
+from scssl.table.advice import SENTENCE, advise
+from scssl.table.board import board
 
 if TYPE_CHECKING:
     import os

@@ -11,9 +11,9 @@ from scssl import _files, _keys, _results, _settings
 from scssl._cite import cite
 from scssl._errors import InputError
 from scssl._registry import DATASETS, METHODS, METRICS, TASKS
-from scssl.bench.board import simulation
-from scssl.bench.report import Background, render
-from scssl.bench.statistics import controls
+from scssl.table.board import simulation
+from scssl.table.report import Background, render
+from scssl.table.statistics import controls
 
 if TYPE_CHECKING:
     import os

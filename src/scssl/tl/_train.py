@@ -13,9 +13,9 @@ from scssl._validate import enforce
 from scssl._validate.names import key_added as check_key
 from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
-from scssl.methods._fit import Request
-from scssl.methods._fit import fit as fit_model
-from scssl.methods._model import Model
+from scssl.models.fit import Request
+from scssl.models.fit import fit as fit_model
+from scssl.models.model import Model
 from scssl.tl._pair import model_of
 
 if TYPE_CHECKING:

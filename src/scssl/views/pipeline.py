@@ -11,7 +11,8 @@ import torch
 
 from scssl import _random
 from scssl._errors import InputError
-from scssl._registry import VIEWS, listed, nearest, unknown
+from scssl._registry import VIEWS
+from scssl._words import listed, nearest, unknown
 from scssl.views._base import Context, View
 
 if TYPE_CHECKING:

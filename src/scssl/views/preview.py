@@ -12,7 +12,7 @@ import torch
 
 from scssl import _random
 from scssl._errors import InputError
-from scssl._registry import unknown
+from scssl._words import unknown
 from scssl.data.source import Source
 from scssl.views._base import Context
 from scssl.views.pipeline import CLEAR, MIXING, resolve

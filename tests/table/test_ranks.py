@@ -12,8 +12,8 @@ from scipy import stats
 import scssl as ssl
 from scssl import KeyNotFoundError, _results
 from scssl._results import Row
-from scssl.bench.advice import advise
-from scssl.bench.board import board
+from scssl.table.advice import advise
+from scssl.table.board import board
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "rows.py")))
 

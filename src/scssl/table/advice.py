@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scssl._registry import TASKS
-from scssl.bench import statistics
-from scssl.bench.board import REASONS, duration, memory
-from scssl.bench.ranks import ranks
+from scssl.table import statistics
+from scssl.table.board import REASONS, duration, memory
+from scssl.table.ranks import ranks
 
 if TYPE_CHECKING:
-    from scssl.bench.board import Board
+    from scssl.table.board import Board
 
 SENTENCE = "sentence"
 _SAME = 5e-4

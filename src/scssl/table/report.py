@@ -1,7 +1,7 @@
 """The report: one HTML page that opens from disk, without scripts and without requests to anywhere.
 
 Everything that comes from the data passes the template's escaping; the figures are SVG that the template draws from
-the numbers of :mod:`scssl.bench.figures`.
+the numbers of :mod:`scssl.table.figures`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import pandas as pd
 
 from scssl import _results
 from scssl._registry import METRICS, TASKS
-from scssl.bench import statistics
-from scssl.bench.advice import SENTENCE, advise
-from scssl.bench.board import GROUP_TITLES, Board, board, duration, memory, number
-from scssl.bench.figures import SPARK, curve, dots, scatter
-from scssl.bench.ranks import flips, ranks, tied
-from scssl.bench.statistics import DROP, FLOOR, TOTALS, controls
+from scssl.table import statistics
+from scssl.table.advice import SENTENCE, advise
+from scssl.table.board import GROUP_TITLES, Board, board, duration, memory, number
+from scssl.table.figures import SPARK, curve, dots, scatter
+from scssl.table.ranks import flips, ranks, tied
+from scssl.table.statistics import DROP, FLOOR, TOTALS, controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ def _head_line(table: Board) -> str:
 
 
 def _template() -> jinja2.Template:
-    source = files("scssl.bench").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    source = files("scssl.table").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -12,9 +12,9 @@ import pandas as pd
 
 from scssl import _results
 from scssl._registry import METHODS, METRICS
-from scssl.bench import statistics
-from scssl.bench.statistics import BATCH, BIO, TOTAL, TOTALS, controls
-from scssl.tasks._base import ANSWERS
+from scssl._results import ANSWERS
+from scssl.table import statistics
+from scssl.table.statistics import BATCH, BIO, TOTAL, TOTALS, controls
 
 GROUP_TITLES = {
     TOTALS: "Totals",
@@ -59,14 +59,14 @@ class Board:
         For the lines that lack a leading number: what it is if failures are left out (``"drop"``), and if they count as
         the random control (``"floor"``); lines by leading columns.
     runs
-        What the numbers are made of, as :func:`scssl.bench.statistics.per_run` returns it, with the label of its `line`.
+        What the numbers are made of, as :func:`scssl.table.statistics.per_run` returns it, with the label of its `line`.
     notes
         Numbered reasons for what is missing or cannot be trusted.
     facts
         ``data`` (names), ``data_ids``, ``name_of`` (of each id), ``n_obs``, ``n_seeds``, ``over``, ``stand_ins``, ``versions``,
         ``created``.
     profile, missing
-        The view, see :func:`scssl.bench.statistics.per_run`.
+        The view, see :func:`scssl.table.statistics.per_run`.
     """
 
     lines: pd.DataFrame

@@ -14,9 +14,10 @@ import pandas as pd
 
 from scssl import _results
 from scssl._errors import InputError
-from scssl._registry import TASKS, listed, nearest
-from scssl.bench.inference import half_width
-from scssl.tasks._base import ANSWERS
+from scssl._registry import TASKS
+from scssl._results import ANSWERS
+from scssl._words import listed, nearest
+from scssl.table.inference import half_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from scssl import _results
-from scssl._registry import unknown
-from scssl.bench import statistics
-from scssl.bench.board import Board, board
-from scssl.bench.inference import difference, holm, rank_intervals
-from scssl.bench.statistics import DATA, LINE
+from scssl._words import unknown
+from scssl.table import statistics
+from scssl.table.board import Board, board
+from scssl.table.inference import difference, holm, rank_intervals
+from scssl.table.statistics import DATA, LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

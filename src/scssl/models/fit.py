@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 import scssl
-from scssl import _files, _keys, _random, _results
+from scssl import _clock, _files, _keys, _random
 from scssl._errors import InputError, told
 from scssl._registry import METHODS, MethodSpec
 from scssl._validate import columns as check_columns
@@ -26,9 +26,9 @@ from scssl.data.identity import data_id
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
 from scssl.methods._base import SelfSupervised
-from scssl.methods._holdout import at_random
-from scssl.methods._model import Model
-from scssl.methods._transfer import said, transfer
+from scssl.models.holdout import at_random
+from scssl.models.model import Model
+from scssl.models.transfer import said, transfer
 from scssl.train import monitor
 from scssl.train.device import resolve as resolve_device
 from scssl.train.device import seeded
@@ -156,7 +156,7 @@ def fit(data: Any, request: Request) -> Model:
         "init": started_from,
         "epochs": len(history),
         "seconds": time.perf_counter() - started,
-        "peak_mb": _results.peak_mb(),
+        "peak_mb": _clock.peak_mb(),
         "device": str(device),
     }
     collapsed = monitor.collapse_note(history[-1]["effective_rank"], config.width) if history else ""
@@ -252,7 +252,7 @@ def _described(module: Any, source: Source, request: Request, *, identity: str, 
         "var_hash": _genes_hash(source),
         "data_id": identity,
         "version": scssl.__version__,
-        "created": _results.now(),
+        "created": _clock.now(),
         "path": "",
     }
 

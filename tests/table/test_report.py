@@ -15,11 +15,11 @@ import pytest
 import scssl as ssl
 from scssl import InputError, _keys, _results
 from scssl._results import Row
-from scssl.bench import statistics
-from scssl.bench.board import board
-from scssl.bench.figures import _shared, dots, scatter
-from scssl.bench.ranks import ranks
-from scssl.bench.report import Background, render
+from scssl.table import statistics
+from scssl.table.board import board
+from scssl.table.figures import _shared, dots, scatter
+from scssl.table.ranks import ranks
+from scssl.table.report import Background, render
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "rows.py")))
 

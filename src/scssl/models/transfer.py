@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 
 from scssl._errors import InputError
-from scssl._registry import listed
+from scssl._words import listed
 from scssl.data.align import kind
 from scssl.train.device import seeded
 
 if TYPE_CHECKING:
     from scssl.methods._base import Method
-    from scssl.methods._model import Model
+    from scssl.models.model import Model
 
 LEAST = 0.2  # share of the genes that the model has to know
 BATCHES = "batches"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import scssl as ssl
-from scssl.methods._holdout import at_random
+from scssl.models.holdout import at_random
 from scssl.train.sampler import Sampler
 
 NETWORK = {"hidden": (64,), "width": 16, "batch_size": 32, "learning_rate": 3e-3, "hidden_dropout": 0.0}

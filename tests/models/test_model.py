@@ -11,7 +11,7 @@ import torch
 
 import scssl as ssl
 from scssl._errors import CheckpointError, InputError
-from scssl.methods._saved import CARD, MANIFEST, WEIGHTS
+from scssl.models.saved import CARD, MANIFEST, WEIGHTS
 
 
 @pytest.fixture(scope="module")

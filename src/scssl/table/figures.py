@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl import _results
-from scssl.bench.board import REASONS, duration, number
-from scssl.bench.statistics import controls
+from scssl.table.board import REASONS, duration, number
+from scssl.table.statistics import controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
 
-    from scssl.bench.board import Board
+    from scssl.table.board import Board
 
 WIDTH, LEFT, RIGHT, TOP, STEP = 420, 124, 318, 8, 26
 """Of a dot plot: names left of `LEFT`, numbers and ranks right of `RIGHT`."""

@@ -10,13 +10,13 @@ import torch
 
 from scssl._errors import InputError, TrainingError
 from scssl.data.hide import hidden, keys
-from scssl.methods._model import EMBED_BATCH
+from scssl.models.model import EMBED_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scssl.data.source import Source
-    from scssl.methods._model import Model
+    from scssl.models.model import Model
 
 
 def answers(

@@ -12,7 +12,7 @@ import torch
 
 import scssl
 from scssl._errors import CheckpointError, InputError, NotFittedError, warn
-from scssl._registry import METHODS, listed, unknown
+from scssl._registry import METHODS
 from scssl._settings import settings
 from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
@@ -20,11 +20,12 @@ from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
 from scssl._validate.columns import present
 from scssl._validate.objects import NOTHING
+from scssl._words import listed, unknown
 from scssl.data.columns import column, is_mudata
 from scssl.data.open import opened
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
-from scssl.methods import _saved
+from scssl.models import saved
 from scssl.train.device import resolve as resolve_device
 from scssl.train.device import seeded
 from scssl.train.loop import embed
@@ -263,7 +264,7 @@ class Model:
             "record": self.record,
             "history": self.history.to_dict("list"),
         }
-        _saved.write(Path(path), self.module.state_dict(), about, card=self.card(), overwrite=overwrite)
+        saved.write(Path(path), self.module.state_dict(), about, card=self.card(), overwrite=overwrite)
 
     def card(self) -> str:
         """A page in Markdown that says what the model is, how it was made and how to use it."""
@@ -316,7 +317,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         msg = f"path is of type {type(path).__name__}, expected the folder of a saved model."
         raise InputError(msg, code="bad_type", parameter="path", fix="Pass what was given to Model.save.")
     folder = Path(path)
-    manifest = _saved.read(folder)
+    manifest = saved.read(folder)
     try:
         kind = METHODS.get(manifest["method"])
         config = kind.configure(**manifest["config"])
@@ -332,6 +333,6 @@ def load(path: str | os.PathLike[str]) -> Model:
         module = kind(config, sizes, manifest.get("batches", ()))
         if manifest.get("classes"):
             module.add_classifier(manifest["classes"])
-    _saved.fill(module, folder)
+    saved.fill(module, folder)
     record = {**manifest["record"], "path": str(folder)}
     return Model(module.eval(), features, record, pd.DataFrame(manifest["history"]))

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 import scssl
-from scssl import _files, _results
+from scssl import _clock, _files
 from scssl._errors import CheckpointError, InputError
-from scssl._registry import METHODS, listed, unknown
-from scssl.methods._model import Model
+from scssl._registry import METHODS
+from scssl._words import listed, unknown
+from scssl.models.model import Model
 from scssl.train.device import seeded
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def _record(file: Path, module: Any, names: np.ndarray) -> dict[str, Any]:
         "var_hash": _files.fingerprint({"rna": names.tolist()}),
         "data_id": digest[:16],
         "version": scssl.__version__,
-        "created": _results.now(),
+        "created": _clock.now(),
         "path": str(file),
         "source": _files.canonical({"file": file.name, "sha256": digest, "format": SSL_IN_SCG}),
         "init": "",

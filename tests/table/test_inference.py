@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scssl.bench.inference import difference, half_width, holm, rank_intervals
+from scssl.table.inference import difference, half_width, holm, rank_intervals
 
 BOARDS = 20_000
 REPEATS = pytest.mark.parametrize("n", [3, 5, 10])

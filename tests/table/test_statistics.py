@@ -11,8 +11,8 @@ from scipy import stats
 
 from scssl import InputError, _results
 from scssl._results import Row
-from scssl.bench import statistics
-from scssl.bench.board import board, simulation
+from scssl.table import statistics
+from scssl.table.board import board, simulation
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "rows.py")))
 

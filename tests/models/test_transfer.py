@@ -11,8 +11,8 @@ import torch
 import scssl as ssl
 from scssl._errors import InputError, ScsslWarning
 from scssl._registry import METHODS
-from scssl.methods._model import Model
-from scssl.methods._transfer import _named_axes, transfer
+from scssl.models.model import Model
+from scssl.models.transfer import _named_axes, transfer
 
 QUICK = {"max_epochs": 2, "batch_size": 64}
 

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor, nn
 
 import scssl
-from scssl import _files, _random, _results
+from scssl import _clock, _files, _random
 from scssl._errors import told
-from scssl._registry import listed
 from scssl._validate import Problem, columns, enforce
 from scssl._validate import config as check_config
 from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
+from scssl._words import listed
 from scssl.data.columns import column
 from scssl.data.identity import data_id
-from scssl.methods._holdout import by_cell, by_group
-from scssl.methods._model import Model
+from scssl.models.holdout import by_cell, by_group
+from scssl.models.model import Model
 from scssl.train.device import resolve as resolve_device
 from scssl.train.device import seeded
 from scssl.train.loop import Run, train
@@ -150,10 +150,10 @@ def finetune(data: Any, model: Model, tuning: Tuning) -> Model:
         "n_obs": len(labelled),
         "data_id": identity,
         "version": scssl.__version__,
-        "created": _results.now(),
+        "created": _clock.now(),
         "epochs": len(history),
         "seconds": time.perf_counter() - started,
-        "peak_mb": _results.peak_mb(),
+        "peak_mb": _clock.peak_mb(),
         "device": str(device),
         "warnings": "\n".join(notes),
         "path": "",

@@ -1,0 +1,1 @@
+"""Trained models: made, described, saved, moved to other cells. Importing it loads none of its parts."""

@@ -1,0 +1,1 @@
+"""Result rows as tables: statistics, ranks, advice, figures and the report. Knows rows only: no method, no task."""
