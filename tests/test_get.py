@@ -12,7 +12,7 @@ import pytest
 import scssl as ssl
 from scssl import InputError, KeyNotFoundError, _keys, _results
 
-made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "bench" / "rows.py")))
+made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "table" / "rows.py")))
 
 
 def holder(table: pd.DataFrame) -> ad.AnnData:

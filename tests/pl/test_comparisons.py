@@ -16,7 +16,7 @@ import scssl as ssl
 from scssl import InputError, KeyNotFoundError, _results
 from scssl.pl._tradeoff import _ticks
 
-made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "rows.py")))
+made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "table" / "rows.py")))
 METHODS = ["simclr", "vicreg", "untrained", "pca"]
 
 

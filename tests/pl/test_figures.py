@@ -21,7 +21,7 @@ from scssl import InputError, KeyNotFoundError, _keys, _results
 from scssl._results import Row
 from scssl.table.board import duration, memory, number
 
-made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "rows.py")))
+made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "table" / "rows.py")))
 
 
 @pytest.fixture(autouse=True)
