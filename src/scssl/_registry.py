@@ -35,20 +35,36 @@ class MethodSpec:
     """``contrastive``, ``redundancy``, ``distillation``, ``masked``, ``generative``, ``baseline`` or ``control``."""
     reference: str = ""
     """BibTeX key in ``references.bib``."""
-    input: str = "log1p"
-    """Values the method is made for: ``log1p`` or ``counts``."""
-    masks: bool = False
-    """Whether the loss can leave cells of other batches out of account (``Batch.group``): ``within_batch="mask"``."""
-    within_batch: str = "sample"
-    """How cells are compared when there is a batch key and nothing else is asked for: ``mask``, ``sample`` or ``off``."""
-    trains: bool = True
-    """Whether there are weights to be trained by gradient descent."""
-    decodes: bool = False
-    """Whether the model can reconstruct its input."""
-    uses_batch: bool = False
-    """Whether the batch of a cell is an input of the network."""
     summary: str = ""
     """One sentence: when to choose it."""
+    values: str = "log"
+    """Values it reads: ``"log"`` (log-normalised) or ``"counts"``, which are found in ``X`` or ``layers["counts"]``."""
+    kinds: tuple[tuple[str, ...], ...] = ()
+    """Combinations of modalities it takes, e.g. ``(("rna", "protein"),)``; empty: any, fused."""
+    needs: tuple[str, ...] = ()
+    """Requirements out of ``"batches"``, ``"paired"``, ``"weights"``, ``"labels"``, ``"gene_sets"``."""
+    gives: tuple[str, ...] = ()
+    """Answers beside the embedding, out of ``"values"`` (it decodes), ``"labels"``, ``"gene_weights"``, ``"history"``."""
+    inductive: bool = True
+    """Whether it embeds cells that it was not fitted to."""
+    sees_labels: bool = False
+    """Whether it learns from labels; such lines are marked and left out of rankings."""
+    compares: str = "sample"
+    """How cells are compared when there is a batch key and nothing else is asked for: ``mask``, ``sample`` or ``off``."""
+    masks: bool = False
+    """Whether the loss can leave cells of other batches out of account (``Batch.group``): ``within_batch="mask"``."""
+    extra: str = ""
+    """Extra of the package that it needs, e.g. ``"scvi"``; empty: none."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is trained step by step."""
+        return "history" in self.gives
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it can reconstruct its input."""
+        return "values" in self.gives
 
 
 @dataclass(frozen=True)
@@ -208,9 +224,12 @@ class Registry(Generic[S]):
         """All descriptions as a frame indexed by name; the summary last, where a narrow terminal still shows it."""
         import pandas as pd
 
-        columns: list[str] = [f.name for f in fields(self.spec)]
-        rows = [{**asdict(self._entry(n).spec), "origin": self._entry(n).origin} for n in self.names(pattern)]
-        columns.remove("summary")
+        derived = [name for name, of in vars(self.spec).items() if isinstance(of, property)]
+        columns: list[str] = [f.name for f in fields(self.spec) if f.name != "summary"] + derived
+        rows = [
+            {**asdict(entry.spec), **{name: getattr(entry.spec, name) for name in derived}, "origin": entry.origin}
+            for entry in map(self._entry, self.names(pattern))
+        ]
         return pd.DataFrame(rows, columns=[*columns, "origin", "summary"]).set_index("name")
 
     def __contains__(self, name: object) -> bool:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COUNTS, LOG1P = "counts", "log1p"
+EXPECTED = {"log": LOG1P, "counts": COUNTS}
+"""Scale to look for, by the values that a method reads (`MethodSpec.values`)."""
 HIGHEST_LOG = 16.0  # log1p of ten million is 16.1: logarithms of normalised counts stay below
 EXACT = 2.0**24  # whole numbers above this are not exact in float32
 _SHOWN = 5

@@ -18,7 +18,7 @@ from scssl._validate.columns import label as check_label
 from scssl._words import unknown
 from scssl.bench import identity
 from scssl.bench.lines import EACH, Split, entries, given, seed_list, splits
-from scssl.data.columns import is_mudata
+from scssl.data.container import is_mudata
 from scssl.data.identity import data_id
 from scssl.tasks._score import named
 from scssl.tasks._values import source_of

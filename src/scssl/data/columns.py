@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def is_mudata(data: Any) -> bool:
-    """Whether an object holds several modalities."""
-    return hasattr(data, "mod")
-
-
 def column(data: Any, key: str, *, parameter: str) -> pd.Series:
     """The column `key`, one value a cell of `data`: of the object, else of the first modality that has it.
 
@@ -31,7 +26,7 @@ def column(data: Any, key: str, *, parameter: str) -> pd.Series:
     return next(places(data, key))
 
 
-def codes(values: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
+def codes(values: pd.Series) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Integer codes and names of the categories that occur (unused ones are dropped)."""
     categorical = pd.Categorical(values.astype(str))
-    return categorical.codes.astype(np.int64), [str(c) for c in categorical.categories]
+    return categorical.codes.astype(np.int64), tuple(str(c) for c in categorical.categories)

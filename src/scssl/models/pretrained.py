@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-import scssl
-from scssl import _clock, _files
+from scssl import _files
 from scssl._errors import CheckpointError, InputError
 from scssl._registry import METHODS
 from scssl._words import listed, unknown
 from scssl.models.model import Model
+from scssl.models.record import Record
 from scssl.train.device import seeded
 
 if TYPE_CHECKING:
@@ -234,29 +234,24 @@ def _gene_order(file: Path, column: str) -> np.ndarray:
 def _record(file: Path, module: Any, names: np.ndarray) -> dict[str, Any]:
     """The record of a model that was trained elsewhere: what is not known is zero or empty."""
     plain, digest = module.plain_config(), _files.sha256(file)
-    return {
-        "method": module.spec.name,
-        "preset": "paper",
-        "config": _files.canonical(plain),
-        "config_id": _files.fingerprint([module.spec.name, plain, digest], 12),
-        "seed": 0,
-        "layer": "",
-        "batch_key": "",
-        "within_batch": "off",
-        "modalities": ["rna"],
-        "n_obs": 0,
-        "n_vars": len(names),
-        "var_hash": _files.fingerprint({"rna": names.tolist()}),
-        "data_id": digest[:16],
-        "version": scssl.__version__,
-        "created": _clock.now(),
-        "path": str(file),
-        "source": _files.canonical({"file": file.name, "sha256": digest, "format": SSL_IN_SCG}),
-        "init": "",
-        "epochs": 0,
-        "seconds": 0.0,
-        "peak_mb": 0.0,
-        "device": "cpu",
-        "collapsed": "",
-        "warnings": "Trained elsewhere; how is not known to scssl.",
-    }
+    record = Record(
+        method=module.spec.name,
+        preset="paper",
+        config=_files.canonical(plain),
+        config_id=_files.fingerprint([module.spec.name, plain, digest], 12),
+        seed=0,
+        layer="",
+        batch_key="",
+        within_batch="off",
+        n_obs=0,
+        var_hash=_files.fingerprint({"rna": names.tolist()}),
+        data_id=digest[:16],
+        epochs=0,
+        seconds=0.0,
+        device="cpu",
+        n_vars=len(names),
+        path=str(file),
+        warnings="Trained elsewhere; how is not known to scssl.",
+        source=_files.canonical({"file": file.name, "sha256": digest, "format": SSL_IN_SCG}),
+    )
+    return record.plain()

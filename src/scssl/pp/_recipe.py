@@ -15,7 +15,8 @@ from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, n
 from scssl._words import listed, nearest
 from scssl.data import recipe as recipes
 from scssl.data.calm import calm
-from scssl.data.columns import column, is_mudata
+from scssl.data.columns import column
+from scssl.data.container import is_mudata
 from scssl.data.matrix import csr, values
 from scssl.pp._reference import reference_mask
 

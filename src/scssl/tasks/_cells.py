@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys
-from scssl.data.columns import column, is_mudata
+from scssl.data.columns import column
+from scssl.data.container import is_mudata
 from scssl.data.matrix import csr, genes_of, rows
 from scssl.tasks._values import read_values
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from scssl import _keys
 from scssl._errors import InputError
-from scssl.data.columns import is_mudata
+from scssl.data.container import is_mudata
 from scssl.data.matrix import csr, genes_of
 from scssl.data.recipe import clr, kind_of, normalize
 

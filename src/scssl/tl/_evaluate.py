@@ -16,7 +16,8 @@ from scssl._validate import wanted as wanted_of
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
 from scssl._words import listed, nearest
-from scssl.data.columns import column, is_mudata
+from scssl.data.columns import column
+from scssl.data.container import is_mudata
 from scssl.data.identity import data_id
 from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
 from scssl.tl._pair import dense

@@ -153,5 +153,5 @@ def finetune(
     enforce(check_container(data))
     enforce(check_key(data, key))
     tuned = tune(data, model, tuning)
-    write_model(data, key, tuned, layer=layer)
+    write_model(data, key, tuned, tuned.embed(data, layer=layer))
     return tuned

@@ -17,7 +17,7 @@ from scssl._validate import Problem, enforce
 from scssl._validate.names import key as check_key
 from scssl._validate.objects import container as check_container
 from scssl._words import listed, nearest
-from scssl.data.columns import is_mudata
+from scssl.data.container import is_mudata
 from scssl.data.matrix import csr
 from scssl.data.open import SUFFIXES, opened
 from scssl.tasks._regression import by_neighbors

@@ -13,8 +13,7 @@ from scssl._validate import enforce
 from scssl._validate.names import key_added as check_key
 from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
-from scssl.models.fit import Request
-from scssl.models.fit import fit as fit_model
+from scssl.models.fit import Request, fitted
 from scssl.models.model import Model
 from scssl.tl._pair import model_of
 
@@ -155,12 +154,12 @@ def fit(
     )
     if isinstance(data, str | os.PathLike):
         with opened(Path(data)) as file:
-            return fit_model(file, request)
+            return fitted(file, request)[0]
     key = method if key_added is None else key_added
     enforce(check_container(data))
     enforce(check_key(data, key))
-    model = fit_model(data, request)
-    write_model(data, key, model, layer=layer)
+    model, cells = fitted(data, request)
+    write_model(data, key, model, model.embedding(cells))
     return model
 
 
@@ -241,9 +240,8 @@ def _write(data: Any, key: str, embedding: np.ndarray) -> None:
     data.obsm[_keys.embedding(key)] = embedding
 
 
-def write_model(data: Any, key: str, model: Model, *, layer: str | None) -> None:
+def write_model(data: Any, key: str, model: Model, embedding: np.ndarray) -> None:
     """The embedding and the record of a model that was made from these cells, into their slots."""
-    embedding = model.embed(data, layer=layer)
     _write(data, key, embedding)
     _keys.shelf(data, _keys.MODELS)[key] = _record(model)
     _keys.forget(data, _keys.EMBEDDINGS, key)
