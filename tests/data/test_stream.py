@@ -13,10 +13,10 @@ import torch
 
 import scssl as ssl
 from scssl.data import stream as streams
+from scssl.data.cells import Cells
 from scssl.data.identity import data_id
 from scssl.data.matrix import csr
 from scssl.data.open import opened
-from scssl.data.source import Source
 from scssl.data.stream import Stream, streamed
 from scssl.train.sampler import Sampler
 
@@ -230,10 +230,10 @@ def test_labels_from_disk(files, cells):
 
 def test_partners_are_cells_of_the_buffer(files, cells, on_disk):
     with opened(files["h5ad"]) as file:
-        source = Source.from_data(file, mask_by=None, stream=True)
+        source = Cells.from_data(file, mask_by=None, stream=True)
         near = np.array([10, 4])
         far = np.arange(0, N, 7)
-        memory = Source.from_data(cells, mask_by=None)
+        memory = Cells.from_data(cells, mask_by=None)
         dense = cells.X.toarray()
         np.testing.assert_array_equal(memory.others("rna", far, near=near, device="cpu").numpy(), dense[far])
         found = source.others("rna", far, near=near, device="cpu").numpy()

@@ -12,7 +12,7 @@ import torch
 import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError
 from scssl._registry import METHODS
-from scssl.data.source import Batch
+from scssl.train.batches import Batch
 from scssl.views import masks
 
 GENES, CELLS = 40, 64
@@ -274,11 +274,11 @@ def test_counts_are_needed_for_a_likelihood_of_counts(adata, unchanged):
 
 
 def test_counts_behind_the_values_are_found(adata):
+    from scssl.data.cells import Cells
     from scssl.data.counts import prepare_factors
-    from scssl.data.source import Source
     from scssl.nn.decoders import counted
 
-    source = Source.from_data(adata)
+    source = Cells.from_data(adata)
     assert source.take(np.arange(3)).factor is None
     prepare_factors(source, adata, who="a test", parameter="output")
     batch = source.take(np.arange(5, 25))
@@ -333,11 +333,11 @@ def test_resumes_to_the_same_bits(adata, tmp_path):
 
 
 def test_masks_do_not_depend_on_threads(adata):
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
     from scssl.train.loop import Run, _made_ahead
     from scssl.train.sampler import Sampler
 
-    source = Source.from_data(adata)
+    source = Cells.from_data(adata)
     masking = masks.Masking({"rna": masks.RandomMask(0.5)})
     job = Run("mae", 0, torch.device("cpu"), (), Sampler.mixed(source.n_obs, 50), 1, 1e-3, 0.0, masking=masking)
     shares, made = job.sampler.epoch(0, 0), []
@@ -352,12 +352,12 @@ def test_masks_do_not_depend_on_threads(adata):
 
 def test_what_is_reconstructed_are_the_cells_before_views(adata):
     """With views the network sees changed cells, and has to give back the unchanged ones."""
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
     from scssl.train.loop import Run, _two_views
     from scssl.train.sampler import Sampler
     from scssl.views.pipeline import resolve
 
-    source = Source.from_data(adata)
+    source = Cells.from_data(adata)
     job = Run("mae", 0, torch.device("cpu"), resolve("gaussian:0.8"), Sampler.mixed(source.n_obs, 50), 1, 1e-3, 0.0)
     job = SimpleNamespace(**{f: getattr(job, f) for f in job.__dataclass_fields__} | {"masking": masks.Masking()})
     given, cells = _two_views(source, job, 0, 0, np.arange(50))

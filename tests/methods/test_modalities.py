@@ -12,8 +12,9 @@ import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError, ScsslWarning
 from scssl._registry import METHODS
 from scssl.data.calm import calm
-from scssl.data.source import Batch, Source
+from scssl.data.cells import Cells
 from scssl.nn.encoders import FUSIONS, Encoder
+from scssl.train.batches import Batch
 
 N = 90
 TRAINED = [name for name in METHODS.names() if METHODS.describe(name).trains]
@@ -47,7 +48,7 @@ def fit(mdata, name="simclr", **options):
 
 
 def test_rows_and_presence(partial, whole):
-    source = Source.from_data(partial, batch_key="batch")
+    source = Cells.from_data(partial, batch_key="batch")
     batch = source.take(np.arange(N))
     for name in ("rna", "prot"):
         there = partial.obs_names.isin(partial.mod[name].obs_names)
@@ -58,7 +59,7 @@ def test_rows_and_presence(partial, whole):
         stand_ins = source.rows(name, np.arange(N)).numpy()  # for views that mix cells
         np.testing.assert_array_equal(stand_ins[there], batch.x[name].numpy()[there])
         assert (stand_ins.sum(axis=1) > 0).all()
-    assert Source.from_data(whole).take(np.arange(3)).present is None
+    assert Cells.from_data(whole).take(np.arange(3)).present is None
 
 
 @pytest.fixture

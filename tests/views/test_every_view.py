@@ -10,7 +10,7 @@ import torch
 
 from scssl import views
 from scssl._registry import VIEWS
-from scssl.data.source import Source
+from scssl.data.cells import Cells
 from scssl.models.fit import Request
 from scssl.models.fit import fit as fit_model
 from scssl.views.pipeline import augment
@@ -87,7 +87,7 @@ def test_views_are_described_and_made_again(name):
 
 @pytest.mark.parametrize("pipeline", [*views.PIPELINES, *([name] for name in VIEWS.names())], ids=str)
 def test_two_views_of_a_batch_differ_and_leave_the_data(pipeline, adata, unchanged):
-    chosen, source = views.resolve(pipeline), Source.from_data(adata, batch_key="batch")
+    chosen, source = views.resolve(pipeline), Cells.from_data(adata, batch_key="batch")
     with unchanged(adata):
         for view in chosen:
             view.prepare(source, adata)

@@ -10,7 +10,7 @@ from scipy import stats
 import scssl as ssl
 from scssl import views
 from scssl._errors import InputError
-from scssl.data.source import Source
+from scssl.data.cells import Cells
 from scssl.views.nb_noise import NbNoise, negative_binomial
 
 DRAWS = 40_000
@@ -53,7 +53,7 @@ def test_moments_in_closed_form(n, dispersion, fraction, generator):
 def prepared(pbmc):
     """Values, their counts, and the context of some real cells."""
     cells = pbmc[:60].copy()
-    source = Source.from_data(cells)
+    source = Cells.from_data(cells)
     NbNoise().prepare(source, cells)
     index = np.arange(source.n_obs)
     values = source.rows("rna", index)
@@ -87,7 +87,7 @@ def test_counts_that_are_drawn_again_can_be_thinned(prepared, generator):
 
 
 def test_both_views_of_counts_read_them_once(pbmc):
-    source = Source.from_data(pbmc)
+    source = Cells.from_data(pbmc)
     views.Thin().prepare(source, pbmc)
     known = source.known["counts/rna"]
     NbNoise().prepare(source, pbmc)

@@ -13,7 +13,7 @@ import scssl as ssl
 from scssl import views
 from scssl._errors import InputError, KeyNotFoundError
 from scssl.data import partners
-from scssl.data.source import Source
+from scssl.data.cells import Cells
 from scssl.models.fit import Request
 from scssl.models.fit import fit as fit_model
 from scssl.views.neighbors import pick
@@ -33,7 +33,7 @@ def cells(n=240, genes=40, batches=3, *, seed=0, order=None):
 
 
 def sourced(adata, batch_key="batch"):
-    return Source.from_data(adata, batch_key=batch_key)
+    return Cells.from_data(adata, batch_key=batch_key)
 
 
 def plain_graph(adata, kind, k):
@@ -338,7 +338,7 @@ def test_wrong_arguments_are_explained(arguments, kind, words, unchanged):
 
 def test_modalities_share_the_graph(mudata):
     ssl.pp.recipe(mudata)
-    source = Source.from_data(mudata, batch_key="batch")
+    source = Cells.from_data(mudata, batch_key="batch")
     view = views.Mnn(alpha=0.0, p=1.0)
     view.prepare(source, mudata)
     assert [key for key in source.known if ":" in key] == ["mnn:3"]
@@ -359,11 +359,11 @@ def test_partners_are_measured_in_the_modality_that_is_mixed(mudata):
     lacking = mudata.copy()
     lacking.mod["prot"] = lacking["prot"][::2].copy()
     lacking.update()
-    source, whole = Source.from_data(lacking, batch_key="batch"), Source.from_data(mudata, batch_key="batch")
+    source, whole = Cells.from_data(lacking, batch_key="batch"), Cells.from_data(mudata, batch_key="batch")
     assert list(source.present) == ["prot"]
     view = views.Bbknn(alpha=0.0, p=1.0)
     view.prepare(source, lacking)
-    rna = partners.partners(Source.from_data(mudata, batch_key="batch", modalities=["rna"]), "bbknn", 3)
+    rna = partners.partners(Cells.from_data(mudata, batch_key="batch", modalities=["rna"]), "bbknn", 3)
     assert (source.known["bbknn:3"] != rna).nnz == 0  # of the complete modality
     order = mudata.obs_names.get_indexer(lacking.obs_names)
     assert (order == np.arange(120)).all()

@@ -12,13 +12,13 @@ import torch
 import scssl as ssl
 from scssl import views
 from scssl._errors import InputError
-from scssl.data.source import Source
+from scssl.data.cells import Cells
 from scssl.views._counts import kept
 
 
 def prepared(data, modality="rna"):
     """Values, counts of the same genes, and what the view knows about all cells."""
-    source = Source.from_data(data)
+    source = Cells.from_data(data)
     views.Thin().prepare(source, data)
     part = data.mod[modality] if hasattr(data, "mod") else data
     names = list(source.features[modality])
@@ -119,7 +119,7 @@ def test_protein_is_thinned_too_and_peaks_are_left(mudata, generator):
     both = md.MuData({"rna": mudata["rna"].copy(), "atac": peaks})
     both["rna"].X = both["rna"].layers.pop("counts")
     ssl.pp.recipe(both)
-    source = Source.from_data(both)
+    source = Cells.from_data(both)
     view = views.Thin(p=1.0)
     view.prepare(source, both)
     x = source.rows("atac", np.arange(50))
@@ -130,7 +130,7 @@ def test_protein_is_thinned_too_and_peaks_are_left(mudata, generator):
         source.rows("rna", np.arange(50)),
     )
     with pytest.raises(InputError, match="TF-IDF"):
-        view.prepare(Source.from_data(both, modalities=["atac"]), both)
+        view.prepare(Cells.from_data(both, modalities=["atac"]), both)
 
 
 def _no_layer(adata):
