@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from scssl.methods._base import Method
+    from scssl.tasks._base import Task
+    from scssl.views._base import View
+
 
 @dataclass(frozen=True)
 class MethodSpec:
@@ -138,6 +142,9 @@ class DatasetSpec:
 
 
 S = TypeVar("S", MethodSpec, ViewSpec, MetricSpec, TaskSpec, DatasetSpec)
+T = TypeVar("T")
+"""The kind of object that is registered."""
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ class Entry(Generic[S]):
     origin: str = "scssl"
 
 
-class Registry(Generic[S]):
+class Registry(Generic[S, T]):
     """Names and descriptions of one kind of thing, looked up lazily.
 
     Parameters
@@ -171,11 +178,11 @@ class Registry(Generic[S]):
     def __init__(self, kind: str, package: str, spec: type[S]) -> None:
         self.kind, self.package = kind, package
         self.spec: type[S] = spec
-        self._objects: dict[str, Any] = {}
+        self._objects: dict[str, T] = {}
         self._added: dict[str, Entry[S]] = {}
         self.broken: dict[str, str] = {}
 
-    def register(self, name: str, /, **description: Any) -> Callable[[Any], Any]:
+    def register(self, name: str, /, **description: Any) -> Callable[[A], A]:
         """Decorator: file the object under `name`. Keywords are the fields of the description, as literals."""
         self._check_description(name, description)
 
@@ -202,14 +209,14 @@ class Registry(Generic[S]):
         """The description of `name`, without importing it."""
         return self._entry(name).spec
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str) -> T:
         """The object called `name`; imports its module."""
         entry = self._entry(name)
         if name not in self._objects:
             self._objects[name] = getattr(importlib.import_module(entry.module), entry.attribute)
         return self._objects[name]
 
-    def added(self) -> dict[str, Any]:
+    def added(self) -> dict[str, T]:
         """Objects that were registered in this process and that another process would not find by name."""
         return {name: self._objects[name] for name in self._added}
 
@@ -257,14 +264,21 @@ class Registry(Generic[S]):
 
     @cached_property
     def _found(self) -> dict[str, Entry[S]]:
-        """The built-ins: every ``register`` decorator in the files of the package."""
-        module = importlib.util.find_spec(self.package)
-        folders = [] if module is None else list(module.submodule_search_locations or [])
+        """The built-ins: every ``register`` decorator in the files of the package, and of the folders in it."""
+        package = importlib.util.find_spec(self.package)
+        folders = [] if package is None else list(package.submodule_search_locations or [])
         found: dict[str, Entry[S]] = {}
-        for file in sorted(file for folder in folders for file in Path(folder).glob("*.py")):
-            for name, attribute, description in registered_in(file):
-                found[name] = Entry(self.spec(name=name, **description), f"{self.package}.{file.stem}", attribute)
+        folder: Path
+        for folder in map(Path, folders):
+            for file in sorted([*folder.glob("*.py"), *folder.glob("*/*.py")]):
+                for name, attribute, description in registered_in(file):
+                    found[name] = Entry(self.spec(name=name, **description), self._module(folder, file), attribute)
         return found
+
+    def _module(self, folder: Path, file: Path) -> str:
+        """Import name of a file of the package."""
+        inside: list[str] = [part for part in file.relative_to(folder).with_suffix("").parts if part != "__init__"]
+        return ".".join([self.package, *inside])
 
     @cached_property
     def _plugins(self) -> dict[str, Entry[S]]:
@@ -305,8 +319,8 @@ def registered_in(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield ast.literal_eval(mark.args[0]), node.name, description  # type: ignore[attr-defined]
 
 
-METHODS: Registry[MethodSpec] = Registry("method", "scssl.methods", MethodSpec)
-VIEWS: Registry[ViewSpec] = Registry("view", "scssl.views", ViewSpec)
-METRICS: Registry[MetricSpec] = Registry("metric", "scssl.metrics", MetricSpec)
-TASKS: Registry[TaskSpec] = Registry("task", "scssl.tasks", TaskSpec)
-DATASETS: Registry[DatasetSpec] = Registry("dataset", "scssl.datasets", DatasetSpec)
+METHODS: Registry[MethodSpec, type[Method]] = Registry("method", "scssl.methods", MethodSpec)
+VIEWS: Registry[ViewSpec, type[View]] = Registry("view", "scssl.views", ViewSpec)
+METRICS: Registry[MetricSpec, Callable[..., float]] = Registry("metric", "scssl.metrics", MetricSpec)
+TASKS: Registry[TaskSpec, type[Task]] = Registry("task", "scssl.tasks", TaskSpec)
+DATASETS: Registry[DatasetSpec, Callable[..., object]] = Registry("dataset", "scssl.datasets", DatasetSpec)

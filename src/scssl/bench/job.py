@@ -139,6 +139,10 @@ def _computed(job: Job, data: Any, bench: Bench, cache: Cache | None) -> Iterato
     about = {"seed": job.seed, "n_obs": bench.setting.n_obs, "data_id": bench.setting.data_id}
     about["version"] = scssl.__version__
     made = None
+    if job.reason:
+        about["method"] = job.method
+        yield from owed(job, _results.NOT_APPLICABLE, job.reason, about, setting=bench.setting, cells=cells)
+        return
     if job.entry is not None:
         about["method"] = job.entry.method
         try:

@@ -20,6 +20,7 @@ from scssl.bench import identity
 from scssl.bench.lines import EACH, Split, entries, given, seed_list, splits
 from scssl.data.container import is_mudata
 from scssl.data.identity import data_id
+from scssl.models.applies import modalities_for
 from scssl.tasks._score import named
 from scssl.tasks._values import source_of
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from scssl.bench.lines import Entry
 
-FORMAT = 1
+FORMAT = 2  # 2: jobs say why they cannot be done
 CONTROLS = "controls"
 
 
@@ -79,6 +80,8 @@ class Job:
     seed: int
     split: Split
     cells: dict[str, str]
+    reason: str = ""
+    """Why nothing can be computed, in words, known before anything is trained; empty if it can."""
 
     @property
     def key(self) -> str:
@@ -173,7 +176,8 @@ class Plan:
         setting = replace(s, content=identity.content(data, layer=s.layer, identity=found))
         for job in self.jobs:
             split = Split.of(data, job.split.name, job.split.column, job.split.value) if job.split.column else Split()
-            again = _job(job.entry, job.seed, split, tuple(job.cells), setting)
+            reason = job.entry.reason_against(data, split, batch_key=s.batch_key) if job.entry else ""
+            again = _job(job.entry, job.seed, split, tuple(job.cells), setting, reason=reason)
             if again != job:
                 msg = (
                     f"The plan was made with another version of scssl, of its libraries, or of {job.method!r} or its "
@@ -210,7 +214,7 @@ def plan(
         told = () if without is None else wanted_of.ABOUT_UNLABELLED
         enforce(problem for problem in check_label(data, label_key, batch_key) if problem.code not in told)
     wanted, chosen_metrics = wanted_of.scores(tasks, metrics)
-    chosen = [*entries(methods, optional=bool(len(embeddings))), *given(data, embeddings)]
+    chosen = [*entries(methods, label_key=label_key, optional=bool(len(embeddings))), *given(data, embeddings)]
     _named_once(chosen)
     repeats = seed_list(seeds)
     found = splits(data, batch_key=batch_key, split_key=split_key, held_out=held_out)
@@ -239,7 +243,7 @@ def plan(
         entry.check(batch_key)
         for seed in repeats[:1] if entry.given else repeats:
             jobs += [
-                _job(line, seed, split, part, setting)
+                _job(line, seed, split, part, setting, reason=line.reason_against(data, split, batch_key=batch_key))
                 for split, names in places
                 for line, part in _inputs(entry, names, data, target)
             ]
@@ -281,7 +285,10 @@ def _inputs(entry: Entry, tasks: tuple[str, ...], data: Any, target: str | None)
     free = entry.given or not is_mudata(data) or "modalities" in entry.options
     if not blind or free or METHODS.get(entry.method).embeds_one:
         return [(entry, tasks)]
-    alone = replace(entry, options={**entry.options, "modalities": [source_of(data, None, target)]})
+    source = source_of(data, None, target)
+    if modalities_for(METHODS.describe(entry.method), data, None)[0] == [source]:
+        return [(entry, tasks)]
+    alone = replace(entry, options={**entry.options, "modalities": [source]})
     rest = tuple(name for name in tasks if name not in blind)
     return [(alone, blind), *([(entry, rest)] if rest else [])]
 
@@ -314,12 +321,14 @@ def _tasks(
     return whole, kept_out
 
 
-def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], setting: Setting) -> Job:
+def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], setting: Setting, reason: str = "") -> Job:
     """A job with its identifiers."""
     s = setting
     about: list[Any] = [s.content, split.cells, seed]
     if entry is None:
         about += [CONTROLS]
+    elif reason:
+        about += [entry.method, entry.options, reason]
     elif entry.given:
         about += [entry.method, entry.options]
     else:
@@ -333,4 +342,4 @@ def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], set
         asked: list[Any] = [model_id, task, target[task], identity.scoring(task, chosen)]
         asked += [] if s.metrics is None and s.unlabelled is None else [chosen, s.unlabelled and sorted(s.unlabelled)]
         cells[task] = _files.fingerprint(asked)
-    return Job(model_id, entry, seed, split, cells)
+    return Job(model_id, entry, seed, split, cells, reason)

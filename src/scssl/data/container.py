@@ -22,6 +22,11 @@ def is_mudata(data: Any) -> bool:
     return hasattr(data, "mod")
 
 
+def modalities(data: Any) -> list[str]:
+    """Names of the modalities of a MuData; none for an AnnData."""
+    return [str(name) for name in data.mod] if is_mudata(data) else []
+
+
 def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, Any]:
     """The AnnData of each modality that is asked for, with those of the cells that it has.
 

@@ -12,19 +12,20 @@ import pandas as pd
 from scssl import _clock, _files, _keys, _random
 from scssl._errors import InputError, told
 from scssl._registry import METHODS, MethodSpec
+from scssl._validate import WARNING, Problem, enforce
 from scssl._validate import columns as check_columns
 from scssl._validate import config as check_config
-from scssl._validate import enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._validate import sizes as check_sizes
 from scssl.data.cells import COUNTS, Cells
-from scssl.data.container import counts_layer, is_mudata, parts_of
+from scssl.data.container import counts_layer, is_mudata, modalities, parts_of
 from scssl.data.recipe import kind_of
 from scssl.methods._network import network_of
 from scssl.methods._trained import Trained
+from scssl.models.applies import modalities_for, obstacles
 from scssl.models.holdout import at_random
 from scssl.models.model import Model
 from scssl.models.record import Record, identity_of
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from scssl._validate import Problem
     from scssl.methods._base import Method, Prepared
     from scssl.train.loop import History
 
@@ -81,7 +81,11 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
     yield from check_objects.container(data)
     if request.checkpoint_dir is not None:
         yield from check_paths.target(request.checkpoint_dir, parameter="checkpoint_dir")
-    parts = parts_of(data, request.modalities)
+    yield from obstacles(spec, data, config=request.config, batch_key=request.batch_key, wanted=request.modalities)
+    taken, note = modalities_for(spec, data, request.modalities)
+    if note:
+        yield Problem("modalities_left_out", "modalities", note, severity=WARNING)
+    parts = parts_of(data, taken if modalities(data) else request.modalities)
     if is_mudata(data):
         yield from check_objects.measured(data, list(parts), parameter="modalities")
     for name, part in parts.items():
@@ -137,11 +141,12 @@ def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
     compared = within_batch(kind.spec, request)
     device = resolve_device(request.accelerator)
     notes = enforce(problems(data, request))
+    taken, _ = modalities_for(kind.spec, data, request.modalities)
     cells = Cells.from_data(
         data,
         layer=request.layer,
         batch_key=request.batch_key,
-        modalities=request.modalities,
+        modalities=taken if kind.spec.kinds else request.modalities,
         mask_by=request.mask_by,
         values=kind.spec.values,
         stream=_may_stream(kind.spec, config, request),

@@ -16,6 +16,7 @@ from scssl import _files
 from scssl._errors import CheckpointError, InputError
 from scssl._registry import METHODS
 from scssl._words import listed, unknown
+from scssl.methods._network import network_of
 from scssl.models.model import Model
 from scssl.models.record import Record
 from scssl.train.device import seeded
@@ -94,7 +95,8 @@ def load_pretrained(
     if method == "mae":
         config |= {"output": "sigmoid"}
     with seeded(0, torch.device("cpu")):  # the projection head, which no embedding goes through
-        module = kind(kind.configure("paper", **config), {"rna": len(names)})
+        made = kind(kind.configure("paper", **config), {"rna": len(names)})
+    module = network_of(made, parameter="path")
     _fill(file, module, layers)
     return Model(module.eval(), {"rna": names}, _record(file, module, names), pd.DataFrame())
 
