@@ -321,7 +321,9 @@ def _tasks(
     return whole, kept_out
 
 
-def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], setting: Setting, reason: str = "") -> Job:
+def _job(
+    entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], setting: Setting, *, reason: str = ""
+) -> Job:
     """A job with its identifiers."""
     s = setting
     about: list[Any] = [s.content, split.cells, seed]

@@ -249,8 +249,6 @@ def load(path: str | os.PathLike[str]) -> Model:
         )
         fix = "Install that version, or the package that the method comes from."
         raise CheckpointError(msg, code="unknown_model", parameter="path", fix=fix) from error
-    features = {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
-    codes = {"batch": manifest.get("batches", ()), "label": manifest.get("classes", ())}
-    module = saved.restored(kind, config, features, codes, folder, manifest)
+    module = saved.restored(kind, config, folder, manifest)
     record = {**manifest["record"], "path": str(folder)}
-    return Model(module, features, record, pd.DataFrame(manifest["history"]))
+    return Model(module, saved.genes_of(manifest), record, pd.DataFrame(manifest["history"]))

@@ -7,6 +7,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import scssl
 from scssl import _files
 from scssl._errors import CheckpointError, InputError
@@ -14,9 +16,7 @@ from scssl.methods._base import State
 from scssl.models.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
+    from collections.abc import Mapping
 
     from scssl.methods._base import Method
 
@@ -93,14 +93,7 @@ def read(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def restored(
-    kind: type[Method],
-    config: Any,
-    genes: Mapping[str, np.ndarray],
-    codes: Mapping[str, Sequence[str]],
-    folder: Path,
-    manifest: Mapping[str, Any],
-) -> Method:
+def restored(kind: type[Method], config: Any, folder: Path, manifest: Mapping[str, Any]) -> Method:
     """The fitted method of a folder; every weight has to find its place.
 
     Raises
@@ -112,11 +105,17 @@ def restored(
     from safetensors.torch import load_file
 
     file = folder / WEIGHTS
+    codes = {"batch": manifest.get("batches", ()), "label": manifest.get("classes", ())}
     try:
-        return kind.restored(config, genes, codes, State(load_file(file), manifest.get("state", {})))
+        return kind.restored(config, genes_of(manifest), codes, State(load_file(file), manifest.get("state", {})))
     except (SafetensorError, RuntimeError, KeyError) as error:
         msg = f"{file} does not fit the method that its manifest names: {' '.join(str(error).split())[:500]}"
         raise _damaged(msg) from error
+
+
+def genes_of(manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """For each modality the names of its genes."""
+    return {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
 
 
 def _damaged(message: str, fix: str = "Copy the folder again from where it was saved.") -> CheckpointError:

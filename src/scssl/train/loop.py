@@ -8,7 +8,6 @@ from collections import defaultdict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -155,7 +154,7 @@ def train(module: Any, cells: Cells, run: Run, engine: Engine | None = None) -> 
         opened.open(phase_at(phases, epoch, run.max_epochs))
         record = _epoch(module, opened, cells, run, epoch=epoch, engine=engine)
         if run.held_out is not None:
-            record |= _validate(module, cells, run, run.held_out, opened.phase)
+            record |= _validate(module, cells, run, opened.phase)
             if record[watched] < min((earlier[watched] for earlier in history), default=math.inf):
                 best = {name: value.clone() for name, value in module.state_dict().items()}
         history.append(record | _probe(module, cells, run))
@@ -245,7 +244,10 @@ def _made_ahead(module: Any, cells: Cells, shares: list[np.ndarray], run: Run, e
     Their random numbers are derived from the step, so that it does not matter who makes them. Where there are no views to
     make, what is left to do is small beside the products of a network that decodes: on the CPU it has all threads.
     """
-    make = partial(_inputs, module, cells, run, epoch)
+
+    def make(step: int, index: np.ndarray) -> Inputs:
+        return module.inputs(*_drawn(cells, run, (epoch, step), index))
+
     if torch.get_num_threads() == 1 or (run.device.type == "cpu" and not run.ahead):
         yield from map(make, range(len(shares)), shares)
         return
@@ -258,29 +260,26 @@ def _made_ahead(module: Any, cells: Cells, shares: list[np.ndarray], run: Run, e
         yield ahead.popleft().result()
 
 
-def _drawn(cells: Cells, run: Run, epoch: int, step: int, index: np.ndarray) -> tuple[Batch, Draw]:
-    """A mini-batch, and the random numbers of its step."""
+def _drawn(cells: Cells, run: Run, at: tuple[int, int], index: np.ndarray) -> tuple[Batch, Draw]:
+    """The mini-batch of an epoch and step, and its random numbers."""
     batches = Batches(cells, run.device)
     batch = batches.take(index)
     if run.within_groups:
         batch = replace(batch, group=batch.batch)
-    return batch, Draw(run.seed, (epoch, step), index, batches, run.prepared)
-
-
-def _inputs(module: Any, cells: Cells, run: Run, epoch: int, step: int, index: np.ndarray) -> Inputs:
-    return module.inputs(*_drawn(cells, run, epoch, step, index))
+    return batch, Draw(run.seed, at, index, batches, run.prepared)
 
 
 @torch.no_grad()
-def _validate(module: Any, cells: Cells, run: Run, held_out: np.ndarray, phase: Phase) -> dict[str, float]:
+def _validate(module: Any, cells: Cells, run: Run, phase: Phase) -> dict[str, float]:
     """The terms of the objective on cells that are held out, as the trained model sees them; the same views every epoch."""
     sums: dict[str, float] = defaultdict(float)
+    held_out = np.asarray(run.held_out)
     apart = replace(run, seed=_random.derive(run.seed, "validation"))
     objective = getattr(module, phase.turns[-1].objective)
     module.eval()
     with precision(run.precision, run.device):
         for step, part in enumerate(np.array_split(held_out, -(-len(held_out) // PROBE_CELLS))):
-            for name, value in objective(_inputs(module, cells, apart, 0, step, part)).items():
+            for name, value in objective(module.inputs(*_drawn(cells, apart, (0, step), part))).items():
                 sums[VALIDATION + name] += float(value) * len(part)
     return {name: total / len(held_out) for name, total in sums.items()}
 
@@ -295,7 +294,7 @@ def _probe(module: Any, cells: Cells, run: Run) -> dict[str, float]:
     module.eval()
     with torch.no_grad():
         seen = monitor.spectrum(module.embed(Batches(cells, run.device).take(some)))
-        two = module.compared(*_drawn(cells, apart, 0, 0, pairs))
+        two = module.compared(*_drawn(cells, apart, (0, 0), pairs))
         return seen if two is None else seen | monitor.similarities(*map(module.embed, two))
 
 
