@@ -11,11 +11,11 @@ from scssl.methods.scvi_tools.embed import CELLS
 from scssl.methods.scvi_tools.quiet import quietly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from scssl.methods.scvi_tools.state import Fitted
+    from scssl.methods.scvi_tools.state import Fitted, Network
 
 
 def decode(
@@ -40,18 +40,26 @@ def decode(
     with quietly(), torch.inference_mode():
         for start in range(0, len(embedding), batch_size):
             z = torch.from_numpy(np.asarray(embedding[start : start + batch_size], dtype=np.float32))
-            answers = [outputs(fitted.module, z, torch.full((len(z), 1), code)) for code in codes]
-            parts.append({m: (sum(a[m] for a in answers) / len(answers)).cpu().numpy() for m in answers[0]})
+            answers = (outputs(fitted.module, z, torch.full((len(z), 1), code)) for code in codes)
+            parts.append({name: mean.cpu().numpy() for name, mean in _means(answers, len(codes)).items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _genes(module: nn.Module, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
+def _means(answers: Iterator[dict[str, Tensor]], n: int) -> dict[str, Tensor]:
+    """Means over batches, of which there may be hundreds: one is held at a time."""
+    total = next(answers)
+    for more in answers:
+        total = {name: value + more[name] for name, value in total.items()}
+    return {name: value / n for name, value in total.items()}
+
+
+def _genes(module: Network, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
     # shares do not depend on the library
     found = module.generative(z=z, library=torch.ones(len(z), 1), batch_index=batch, y=torch.zeros_like(batch))
     return {"rna": found["px"].scale}
 
 
-def _genes_and_proteins(module: nn.Module, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
+def _genes_and_proteins(module: Network, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
     found = module.generative(z=z, library_gene=torch.ones(len(z), 1), batch_index=batch, label=torch.zeros_like(batch))
     py = found["py_"]
     # theirs draws the log of the background from N(alpha, beta); this is the expectation over it
@@ -59,7 +67,7 @@ def _genes_and_proteins(module: nn.Module, z: Tensor, batch: Tensor) -> dict[str
     return {"rna": found["px_"]["scale"], "protein": torch.sigmoid(-py["mixing"]) * background * py["fore_scale"]}
 
 
-def _genes_and_peaks(module: nn.Module, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
+def _genes_and_peaks(module: Network, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
     one = torch.ones(len(z), 1)
     found = module.generative(
         z=z, qz_m=z, batch_index=batch, libsize_expr=one, use_z_mean=True, label=torch.zeros_like(batch)
@@ -67,15 +75,15 @@ def _genes_and_peaks(module: nn.Module, z: Tensor, batch: Tensor) -> dict[str, T
     return {"rna": found["px_scale"], "atac": found["p"]}
 
 
-def _peaks(module: nn.Module, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
+def _peaks(module: Network, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
     return {"atac": module.generative(z=z, qz_m=z, batch_index=batch, use_z_mean=True)["px"]}
 
 
-def _values(module: nn.Module, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
+def _values(module: Network, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
     return {"rna": module.generative(z=z, batch_index=batch, cat_covs=[], compute_cycle=False)["px"].loc}
 
 
-OUTPUTS: dict[str, Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]] = {
+OUTPUTS: dict[str, Callable[[Network, Tensor, Tensor], dict[str, Tensor]]] = {
     "scvi": _genes, "scanvi": _genes, "joint_embedding_scvi": _genes, "totalvi": _genes_and_proteins,
     "multivi": _genes_and_peaks, "peakvi": _peaks, "sysvi": _values,
 }  # fmt: skip

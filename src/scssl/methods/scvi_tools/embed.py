@@ -11,7 +11,6 @@ from torch import Tensor
 
 from scssl._errors import InputError
 from scssl.methods.scvi_tools.quiet import quietly
-from scssl.methods.scvi_tools.shell import matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,11 +63,11 @@ def tensors(fitted: Fitted, inputs: Inputs, codes: np.ndarray) -> dict[str, Tens
         slots["atac"] = KEYS.X_KEY
     found = {KEYS.BATCH_KEY: torch.from_numpy(codes)[:, None], KEYS.LABELS_KEY: zeros, KEYS.INDICES_KEY: zeros}
     for name, features in fitted.meta["features"].items():
-        x = matrix(name, inputs.values[name]) if name in inputs.values else sp.csr_matrix((n, len(features)))
+        x = inputs.values[name] if name in inputs.values else sp.csr_matrix((n, len(features)))
         if x.shape[1] != len(features):
             msg = f"Modality {name!r} has {x.shape[1]} features, {fitted.tool.title} was trained with {len(features)}."
             raise InputError(msg, code="wrong_features", parameter="data", fix="Align the features by name.")
-        dense = x.toarray() if sp.issparse(x) else x
+        dense = x if isinstance(x, np.ndarray) else x.toarray()
         found[slots[name]] = torch.from_numpy(dense.astype(np.float32, copy=False))
     return found
 

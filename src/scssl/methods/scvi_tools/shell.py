@@ -69,7 +69,7 @@ def shell(tool: Tool, inputs: Inputs) -> AnnData | MuData:
         name: ad.AnnData(
             matrix(name, inputs.values[name]),
             obs=pd.DataFrame(index=index),
-            var=pd.DataFrame(index=inputs.features[name]),
+            var=pd.DataFrame(index=list(inputs.features[name])),
         )
         for name in tool.modalities
     }
@@ -115,15 +115,32 @@ def forget(model: BaseModelClass, *shells: AnnData | MuData) -> None:
 
 
 def matrix(modality: str, x: sp.csr_matrix | sp.csr_array | np.ndarray) -> sp.csr_matrix | np.ndarray:
-    """Values as scvi-tools read them: the older CSR class (the newer one fails), proteins dense."""
-    if modality in DENSE:
-        return np.ascontiguousarray(x.toarray() if sp.issparse(x) else x)
-    return sp.csr_matrix(x)
+    """Values in the one form of each modality: proteins dense, others in the older CSR class (the newer one fails).
+
+    Their check for counts draws other numbers for dense values, and totalVI would start from another prior.
+    """
+    if modality not in DENSE:
+        return sp.csr_matrix(x)
+    return np.ascontiguousarray(x if isinstance(x, np.ndarray) else x.toarray())
+
+
+def unmeasured(inputs: Inputs) -> list[str]:
+    """A sentence for each batch in which some proteins are zero in every cell: totalVI takes them as not measured."""
+    protein, batch = inputs.values["protein"], inputs.batch or Codes(np.zeros(len(inputs), dtype=int), ("all cells",))
+    sentences = []
+    for code in np.unique(batch.codes):
+        zero = np.asarray(protein[batch.codes == code].sum(axis=0)).ravel() == 0
+        if zero.any():
+            names = ", ".join(str(inputs.features["protein"][i]) for i in np.flatnonzero(zero)[:5])
+            sentences.append(
+                f"{zero.sum()} of {len(zero)} proteins are zero in every cell of batch {batch.names[code]!r} ({names} ...): "
+                "totalVI takes them as not measured there; override_missing_proteins=True takes them as zero."
+            )
+    return sentences
 
 
 def _column(codes: Codes, more: tuple[str, ...]) -> pd.Categorical:
     """The column of a shell; cells without a category get the last of `more`."""
-    names = [*codes.names, *more]
-    return pd.Categorical.from_codes(
-        np.where(codes.codes < 0, len(names) - 1, codes.codes) if more else codes.codes, names
-    )
+    names = pd.Index([*codes.names, *more], dtype=object)
+    places = np.where(codes.codes < 0, len(names) - 1, codes.codes) if more else codes.codes
+    return pd.Categorical.from_codes(places, names)  # type: ignore[arg-type]  # the stubs want a list

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from scssl._errors import CheckpointError
 from scssl.methods.scvi_tools.quiet import quietly
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scssl.methods.scvi_tools.tool import Plain, Tool
+
+Network = Any  # a module of theirs: they have no common type for what `inference` and `generative` return
 
 
 class Meta(TypedDict):
@@ -50,7 +52,7 @@ class Fitted:
     """A trained model that embeds and decodes: the network alone, in evaluation mode."""
 
     tool: Tool
-    module: torch.nn.Module
+    module: Network
     meta: Meta
 
     @property
@@ -69,9 +71,12 @@ def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
-def described(tool: Tool, init: Mapping[str, Plain], **columns: list[str] | dict[str, list[str]]) -> Meta:
+def described(
+    tool: Tool, init: Mapping[str, Plain], *, features: dict[str, list[str]], batches: list[str], labels: list[str]
+) -> Meta:
     """The plain values of a state."""
-    return Meta(tool=tool.name, init=dict(init), version=importlib.metadata.version("scvi-tools"), **columns)
+    version = importlib.metadata.version("scvi-tools")
+    return Meta(tool=tool.name, init=dict(init), features=features, batches=batches, labels=labels, version=version)
 
 
 def rebuilt(state: State) -> tuple[BaseModelClass, AnnData | MuData]:

@@ -87,7 +87,7 @@ _ALL = (
         | {"z_distance_cycle_weight": 2.0},
     ),
     Tool(
-        "joint_embedding_scvi", "JointEmbeddingSCVI", "scvi.external:JointEmbeddingSCVI", reference="svensson2026joint",
+        "joint_embedding_scvi", "JointEmbeddingSCVI", "scvi.external:JointEmbeddingSCVI",
         since=(1, 5), train=_ADAM,
         init={
             **_GENES, "joint_embedding_weight": 100.0, "lambda_off_diag": 0.01, "min_library_size": 10.0,

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from scssl import _settings
-from scssl._errors import TrainingError
+from scssl._errors import InputError, TrainingError, warn
 from scssl.methods.scvi_tools.quiet import quietly
-from scssl.methods.scvi_tools.shell import Codes, forget, set_up, shell
+from scssl.methods.scvi_tools.shell import Codes, forget, set_up, shell, unmeasured
 from scssl.methods.scvi_tools.state import described, state_of
 from scssl.methods.scvi_tools.tool import PLAN, checked
 
@@ -54,6 +54,10 @@ def fit(tool: Tool, inputs: Inputs, config: Mapping[str, Plain], run: Run) -> tu
     training = {**tool.train, **{name: value for name, value in config.items() if name in tool.train}}
     init = checked({**tool.init, **{name: value for name, value in config.items() if name not in tool.train}})
     inputs = replace(inputs, label=used(inputs.label) if "labels" in tool.needs else None)
+    complete(tool, inputs)
+    if init.get("override_missing_proteins") is False:
+        for sentence in unmeasured(inputs):
+            warn(sentence)
     with quietly(run.seed), ExitStack() as shells:
         data = shell(tool, inputs)
         set_up(tool, data)
@@ -97,6 +101,16 @@ def divided(model: BaseModelClass, training: Mapping[str, Plain]) -> tuple[dict[
     named = signature(type(model).train).parameters
     plan = {name: value for name, value in training.items() if name in PLAN and name not in named}
     return {name: value for name, value in training.items() if name not in plan}, plan
+
+
+def complete(tool: Tool, inputs: Inputs) -> None:
+    """Refuse cells without a column that the model cannot do without."""
+    for need, codes, parameter in (("batches", inputs.batch, "batch_key"), ("labels", inputs.label, "label_key")):
+        if need in tool.needs and codes is None:
+            msg = f"{tool.title} cannot be trained without {need}."
+            raise InputError(
+                msg, code=f"{parameter.removesuffix('_key')}_needed", parameter=parameter, fix=f"Pass {parameter}."
+            )
 
 
 def used(label: Codes | None) -> Codes | None:
