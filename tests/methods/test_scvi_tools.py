@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 import scssl as ssl
+from scssl import _settings
 from scssl._errors import ScsslWarning
 from scssl.methods.scvi_tools.decode import decode
 from scssl.methods.scvi_tools.embed import classify, embed
@@ -263,6 +264,22 @@ def test_cells_are_let_go_of(monkeypatch):
     assert kept[0]() is None
 
 
+def test_what_the_user_has_set_up_stays_usable():
+    import scvi
+
+    inputs = cells(TOOLS["scvi"])
+    with quietly(0):
+        mine = ad.AnnData(inputs.values["rna"], pd.DataFrame(index=[str(i) for i in range(N)]))
+        scvi.model.SCVI.setup_anndata(mine)
+        model = scvi.model.SCVI(mine)
+        model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+        before = model.get_latent_representation()
+    restored(fit(TOOLS["scvi"], inputs, {}, RUN)[0])
+    with quietly(0):
+        np.testing.assert_array_equal(model.get_latent_representation(mine), before)
+        scvi.model.SCVI(mine)
+
+
 def test_ctrl_c_reaches_the_caller(monkeypatch):
     from scssl.methods.scvi_tools.journal import Journal
 
@@ -278,14 +295,17 @@ def test_weights_that_are_not_numbers_are_an_error():
         fit(TOOLS["scvi"], cells(TOOLS["scvi"]), {"lr": 1e30}, RUN)
 
 
-def test_the_bar_is_ours(capsys):
+def test_the_bar_is_ours(capsys, monkeypatch):
     fit(TOOLS["scvi"], cells(TOOLS["scvi"]), {}, RUN)
     assert capsys.readouterr() == ("", "")
+    bars, make = [], _settings.progress
+    monkeypatch.setattr(_settings, "progress", lambda *a, **kw: bars.append(make(*a, **kw)) or bars[-1])
     fit(TOOLS["scvi"], cells(TOOLS["scvi"]), {}, Run(max_epochs=2, accelerator="cpu", progress=True))
     out, err = capsys.readouterr()
     assert out == ""
     assert "scVI" in err
-    assert "0/2" in err
+    assert [(bar.n, bar.total) for bar in bars] == [(2, 2)]
+    assert "loss=" in bars[0].postfix
 
 
 @pytest.mark.parametrize("name", ["scvi", "totalvi", "multivi", "sysvi"])
