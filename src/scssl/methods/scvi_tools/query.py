@@ -29,7 +29,8 @@ def map_query(state: State, inputs: Inputs, config: Mapping[str, Plain], run: Ru
     As in scArches: only the weights of the new batches are trained, and the batch norm of the decoder; on cells of new
     batches alone and without weight decay. So the weights that the embedding of other cells depends on stay what they
     are, to the bit; values decoded for other cells change where the decoder has batch norm (scVI, scANVI, totalVI),
-    and so do labels: scvi-tools train the batch norm of scANVI's classifier along. A model whose encoder does not see batches (:attr:`Fitted.sees_batch`) embeds the query as it did before.
+    and so do labels: scvi-tools train the batch norm of scANVI's classifier along. A model whose encoder does not see
+    batches (:attr:`Fitted.sees_batch`) embeds the query as it did before.
 
     Parameters
     ----------
