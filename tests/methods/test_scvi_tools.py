@@ -80,8 +80,8 @@ def direct(name: str, inputs: Inputs, **init):
     import scvi
 
     scvi.settings.seed = RUN.seed
-    n = len(inputs.batch.codes)
-    obs = pd.DataFrame({"sample": pd.Categorical.from_codes(inputs.batch.codes, inputs.batch.names)})
+    n = len(inputs.batch.values)
+    obs = pd.DataFrame({"sample": pd.Categorical.from_codes(inputs.batch.values, inputs.batch.names)})
     obs.index = pd.Index([f"cell{i}" for i in range(n)])
     parts = {
         m: ad.AnnData(x.copy(), obs[[]].copy(), pd.DataFrame(index=inputs.features[m]))
@@ -98,7 +98,7 @@ def direct(name: str, inputs: Inputs, **init):
         more = {}
         if name == "scanvi":
             names = np.array([*inputs.label.names, "Unknown"])
-            data.obs["type"] = pd.Categorical(names[inputs.label.codes], categories=names)
+            data.obs["type"] = pd.Categorical(names[inputs.label.values], categories=names)
             more = {"labels_key": "type", "unlabeled_category": "Unknown"}
         cls.setup_anndata(data, batch_key="sample", **more)
     model = cls(data, **init)
@@ -227,7 +227,7 @@ def test_nothing_of_the_user_changes(name, unchanged, tmp_path, monkeypatch):
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     inputs = cells(TOOLS[name])
     names = [f"cell{i}" for i in range(N)]
-    mine = ad.AnnData(inputs.values["rna"], obs=pd.DataFrame({"batch": inputs.batch.codes.astype(str)}, index=names))
+    mine = ad.AnnData(inputs.values["rna"], obs=pd.DataFrame({"batch": inputs.batch.values.astype(str)}, index=names))
     try:
         with unchanged(mine):
             state, _ = fit(TOOLS[name], inputs, {}, RUN)
@@ -324,8 +324,8 @@ def test_types_are_learnt():
     tool = TOOLS["scanvi"]
     train, test = cells(tool, 400), cells(tool, 200, seed=1)
     state, history = fit(tool, train, {}, Run(max_epochs=40, accelerator="cpu", progress=False))
-    labelled = test.label.codes >= 0
-    right = classify(restored(state), test).argmax(axis=1) == test.label.codes
+    labelled = test.label.values >= 0
+    right = classify(restored(state), test).argmax(axis=1) == test.label.values
     assert right[labelled].mean() > 0.95
     assert history[-1]["loss"] < history[0]["loss"]
 
@@ -342,7 +342,7 @@ def elsewhere(tool, seed: int = 5) -> Inputs:
 def test_whether_the_encoder_sees_the_batch(name, trained):
     inputs, state, _ = trained(name)
     fitted = restored(state)
-    other = Inputs(inputs.values, inputs.features, Codes(1 - inputs.batch.codes, inputs.batch.names))
+    other = Inputs(inputs.values, inputs.features, Codes(1 - inputs.batch.values, inputs.batch.names))
     same = np.array_equal(embed(fitted, inputs), embed(fitted, other))
     assert same is not fitted.sees_batch
 
@@ -378,7 +378,7 @@ def test_a_mapped_query_leaves_the_reference_as_it_is(name, config, trained):
     assert mapped.meta["tool"] == state.meta["tool"]
     before, after = restored(state), restored(mapped)
     exact = {} if before.sees_batch else {"rtol": 0, "atol": 0}  # wider matrices are summed in another order
-    for there in (inputs, query.rows(query.batch.codes == 1)):
+    for there in (inputs, query.rows(query.batch.values == 1)):
         np.testing.assert_allclose(embed(after, there), embed(before, there), **({"atol": 1e-6} | exact))
     assert np.isfinite(embed(after, query)).all()
     for key, old in state.tensors.items():
@@ -396,8 +396,8 @@ def test_mapping_is_theirs(trained, theirs):
     state, _ = fit(TOOLS["scvi"], inputs, config, RUN)
     model, _ = theirs("scvi", inputs, **config)
     query = elsewhere(TOOLS["scvi"])
-    query = query.rows(query.batch.codes != 1)
-    obs = pd.DataFrame({"sample": pd.Categorical.from_codes(query.batch.codes, query.batch.names)}).astype(str)
+    query = query.rows(query.batch.values != 1)
+    obs = pd.DataFrame({"sample": pd.Categorical.from_codes(query.batch.values, query.batch.names)}).astype(str)
     data = ad.AnnData(query.values["rna"], obs, pd.DataFrame(index=query.features["rna"]))
     import scvi
 
@@ -495,7 +495,7 @@ def test_labels_of_no_cell_are_left_out():
         inputs.values,
         inputs.features,
         inputs.batch,
-        Codes(np.where(inputs.label.codes == 2, 3, inputs.label.codes), ("T", "B", "none", "NK")),
+        Codes(np.where(inputs.label.values == 2, 3, inputs.label.values), ("T", "B", "none", "NK")),
     )
     state, _ = fit(TOOLS["scanvi"], more, {}, RUN)
     assert state.meta["labels"] == ["T", "B", "NK"]
@@ -542,7 +542,7 @@ def test_a_column_that_is_needed_and_missing(name, parameter):
 def test_proteins_that_one_batch_lacks(theirs):
     tool = TOOLS["totalvi"]
     inputs = cells(tool)
-    inputs.values["protein"][inputs.batch.codes == 1] = 0
+    inputs.values["protein"][inputs.batch.values == 1] = 0
     with pytest.warns(ScsslWarning, match="12 of 12 proteins are zero in every cell of batch 'b1'"):
         state, _ = fit(tool, inputs, {}, RUN)
     model, data = theirs("totalvi", inputs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from scssl._errors import InputError
+from scssl._errors import InputError, NotFittedError
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl._words import listed, nearest
@@ -89,6 +89,16 @@ class Method(ABC):
         """Find out, once before fitting, what the method has to know about all cells; ``None`` if nothing."""
         return None
 
+    @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        """Parts of the data beside values, genes and codes that a configuration reads: ``"counts"``, ``"gene_sets"``."""
+        return frozenset()
+
+    @classmethod
+    def parts(cls, config: Any) -> tuple[type, ...]:
+        """Classes that a configuration brings in by name: views. Their code is part of the identity of a result."""
+        return ()
+
     @abstractmethod
     def fit(self, cells: Cells, run: Run) -> History:
         """Fit to the cells and return the history, one record an epoch (empty if there are no epochs)."""
@@ -124,9 +134,17 @@ class Method(ABC):
         fix = "Train one that does: those that give 'values' in ssl.tl.methods(full=True)."
         raise InputError(msg, code="cannot_decode", parameter="model", fix=fix)
 
-    def label_chances(self, embedding: np.ndarray) -> np.ndarray:
-        """Probability of each of `classes` for cells by their embedding; of methods that give ``"labels"``."""
-        raise NotImplementedError
+    def classified(self, cells: Cells, index: np.ndarray) -> np.ndarray:
+        """Probability of each of `classes` for the cells at some positions, shape ``(cells, classes)``.
+
+        Raises
+        ------
+        NotFittedError
+            If it has never seen a label.
+        """
+        msg = f"The model ({self.spec.name!r}) has no classification head: it has never seen a label."
+        fix = "Make one first: ssl.tl.finetune(reference, model, label_key='cell_type')."
+        raise NotFittedError(msg, code="no_classifier", parameter="model", fix=fix)
 
     @abstractmethod
     def state(self) -> State:

@@ -111,6 +111,11 @@ class Decoding(SelfSupervised):
         )
 
     @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        """The parts that the views read, and the counts where these are predicted."""
+        return super().reads(config) | ({"counts"} if OUTPUTS[config.output].counts else frozenset())
+
+    @classmethod
     def prepare(cls, config: Any, cells: Cells) -> Asked:
         """Find the factors between counts and values, if they are needed, and what is to be hidden."""
         super().prepare(config, cells)

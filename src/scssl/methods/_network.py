@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -86,14 +86,13 @@ class Network(Method, nn.Module):
             values = self.decode(self.represent(Batches(cells, self.device).take(index)))
         return {name: of.float().cpu().numpy() for name, of in values.items()}
 
-    def label_chances(self, embedding: np.ndarray) -> np.ndarray:
-        """Probability of each of `classes` for cells by their embedding, shape ``(cells, classes)``, float64."""
-        head = cast("nn.Module", self.classifier).eval()
+    def classified(self, cells: Cells, index: np.ndarray) -> np.ndarray:
+        """Probability of each of `classes` for the cells at some positions, float64."""
+        if self.classifier is None:
+            return super().classified(cells, index)
         with torch.no_grad():
-            parts = torch.from_numpy(embedding).split(self.cells_at_a_time)
-            return torch.cat(
-                [torch.softmax(head(part.to(self.device)).double(), dim=1).cpu() for part in parts]
-            ).numpy()
+            embedding = torch.from_numpy(self.embedded(cells, index)).to(self.device)
+            return torch.softmax(self.classifier.eval()(embedding).double(), dim=1).cpu().numpy()
 
     def state(self) -> State:
         """The weights."""

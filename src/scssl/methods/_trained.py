@@ -17,7 +17,7 @@ from scssl.nn.encoders import ACTIVATIONS, CLIP, FUSIONS, Encoder
 from scssl.nn.norm import BATCH_NORMS, DOMAIN, NONE
 from scssl.train.loop import train
 from scssl.train.phase import ONE_PHASE
-from scssl.views.pipeline import augment, resolve
+from scssl.views.pipeline import MIXING, augment, resolve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,6 +187,16 @@ class SelfSupervised(Trained):
         for view in config.views:
             view.prepare(cells)
         return None
+
+    @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        """The parts that the views read."""
+        return frozenset(name for view in config.views for name in view.reads)
+
+    @classmethod
+    def parts(cls, config: Any) -> tuple[type, ...]:
+        """The classes of the views: of the default ones, also those that several batches call for."""
+        return tuple({type(view) for view in (*config.views, *resolve(MIXING))})
 
     def inputs(self, batch: Batch, draw: Draw) -> tuple[Batch, Batch]:
         """Two independent views of the same cells."""

@@ -95,6 +95,11 @@ class MAE(Decoding):
             entry.token.data.copy_(x.mean(dim=0))
 
     @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        """As every method that decodes, and the gene sets of a mask that is made of them."""
+        return super().reads(config) | (frozenset() if config.mask == RANDOM else {"gene_sets"})
+
+    @classmethod
     def masking(cls, config: Any, cells: Cells) -> Masking:
         """The masks, with their gene sets."""
         how = {"key": config.gene_sets, "modality_rate": config.modality_rate}

@@ -45,7 +45,7 @@ def obstacles(
     who = f"method {spec.name!r}"
     lacking = _extras.missing(spec.extra)
     if lacking:
-        msg = f"{who} needs {', '.join(lacking)}, which is not installed."
+        msg = f"{who} needs {', '.join(lacking)}, which is not installed here."
         yield Problem("missing_extra", "method", msg, f"Install it: {_extras.install(spec.extra)}.")
     taken, _ = modalities_for(spec, data, wanted)
     if not taken:

@@ -25,7 +25,7 @@ from scssl.data.container import counts_layer, is_mudata, modalities, parts_of
 from scssl.data.recipe import kind_of
 from scssl.methods._network import network_of
 from scssl.methods._trained import Trained
-from scssl.models.applies import modalities_for, obstacles
+from scssl.models.applies import LABELS, modalities_for, obstacles
 from scssl.models.holdout import at_random
 from scssl.models.model import Model
 from scssl.models.record import Record, identity_of
@@ -146,6 +146,7 @@ def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
         data,
         layer=request.layer,
         batch_key=request.batch_key,
+        label_key=config.label_key if LABELS in kind.spec.needs else None,
         modalities=taken if kind.spec.kinds else request.modalities,
         mask_by=request.mask_by,
         values=kind.spec.values,

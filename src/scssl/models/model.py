@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 import scssl
-from scssl._errors import CheckpointError, InputError, NotFittedError
+from scssl._errors import CheckpointError, InputError
 from scssl._registry import METHODS
 from scssl._settings import settings
 from scssl.data.open import opened
 from scssl.models import saved
 from scssl.models.card import card
-from scssl.models.query import cells_of, embedding_of
+from scssl.models.query import blocks, cells_of, embedding_of
 from scssl.models.record import identity_of
 from scssl.train.device import resolve as resolve_device
 
@@ -161,12 +161,10 @@ class Model:
         NotFittedError
             If the model has no classification head.
         """
-        if not self.classes:
-            msg = f"The model ({self.method!r}) has no classification head: it has never seen a label."
-            fix = "Make one first: ssl.tl.finetune(reference, model, label_key='cell_type')."
-            raise NotFittedError(msg, code="no_classifier", parameter="model", fix=fix)
-        embedding = self.embed(data, layer=layer, batch_size=batch_size)
-        chances = self.module.on(self.device).label_chances(embedding)
+        method = self.module.on(self.device)
+        cells, _ = self.cells(data, layer=layer)
+        size = batch_size or method.cells_at_a_time
+        chances = np.concatenate([method.classified(cells, index) for index in blocks(cells.n_obs, size)])
         return np.asarray(self.classes)[chances.argmax(axis=1)], chances.max(axis=1)
 
     @property

@@ -61,6 +61,8 @@ class View(ABC):
     """
 
     spec: ClassVar[ViewSpec]
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Parts of the data that it reads beside the values: ``"counts"``."""
     main: ClassVar[str] = "fraction"
     """The parameter that ``"name:0.5"`` sets."""
     p: float = field(default=0.5, kw_only=True, metadata=SHARE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -26,6 +26,8 @@ class CountView(View):
     :meth:`redraw`, and :attr:`share` if they change how many counts are to be expected. Values that another view has changed
     are rounded to the nearest count.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("counts",)
 
     def prepare(self, cells: Cells) -> None:
         """The factor between counts and values of each cell; checks that every count is found again."""

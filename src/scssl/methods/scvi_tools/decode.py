@@ -35,12 +35,12 @@ def decode(
     """
     known = fitted.meta["batches"] or [""]
     codes = range(len(known)) if into is None else [known.index(name) for name in into]
-    outputs = OUTPUTS[fitted.tool.name]
+    outputs, device = OUTPUTS[fitted.tool.name], fitted.device
     parts: list[dict[str, np.ndarray]] = []
     with quietly(), torch.inference_mode():
         for start in range(0, len(embedding), batch_size):
-            z = torch.from_numpy(np.asarray(embedding[start : start + batch_size], dtype=np.float32))
-            answers = (outputs(fitted.module, z, torch.full((len(z), 1), code)) for code in codes)
+            z = torch.from_numpy(np.asarray(embedding[start : start + batch_size], dtype=np.float32)).to(device)
+            answers = (outputs(fitted.module, z, torch.full((len(z), 1), code, device=device)) for code in codes)
             parts.append({name: mean.cpu().numpy() for name, mean in _means(answers, len(codes)).items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -55,12 +55,16 @@ def _means(answers: Iterator[dict[str, Tensor]], n: int) -> dict[str, Tensor]:
 
 def _genes(module: Network, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
     # shares do not depend on the library
-    found = module.generative(z=z, library=torch.ones(len(z), 1), batch_index=batch, y=torch.zeros_like(batch))
+    found = module.generative(
+        z=z, library=torch.ones(len(z), 1, device=z.device), batch_index=batch, y=torch.zeros_like(batch)
+    )
     return {"rna": found["px"].scale}
 
 
 def _genes_and_proteins(module: Network, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
-    found = module.generative(z=z, library_gene=torch.ones(len(z), 1), batch_index=batch, label=torch.zeros_like(batch))
+    found = module.generative(
+        z=z, library_gene=torch.ones(len(z), 1, device=z.device), batch_index=batch, label=torch.zeros_like(batch)
+    )
     py = found["py_"]
     # theirs draws the log of the background from N(alpha, beta); this is the expectation over it
     background = (py["back_alpha"] + py["back_beta"] ** 2 / 2).exp()
@@ -68,7 +72,7 @@ def _genes_and_proteins(module: Network, z: Tensor, batch: Tensor) -> dict[str, 
 
 
 def _genes_and_peaks(module: Network, z: Tensor, batch: Tensor) -> dict[str, Tensor]:
-    one = torch.ones(len(z), 1)
+    one = torch.ones(len(z), 1, device=z.device)
     found = module.generative(
         z=z, qz_m=z, batch_index=batch, libsize_expr=one, use_z_mean=True, label=torch.zeros_like(batch)
     )

@@ -15,7 +15,8 @@ from scssl.methods.scvi_tools.quiet import quietly
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scssl.methods.scvi_tools.shell import Codes, Inputs
+    from scssl.data.cells import Codes
+    from scssl.methods.scvi_tools.shell import Inputs
     from scssl.methods.scvi_tools.state import Fitted
 
 CELLS = 1024  # at a time: 100,000 peaks of so many cells are 400 MB
@@ -69,7 +70,7 @@ def tensors(fitted: Fitted, inputs: Inputs, codes: np.ndarray) -> dict[str, Tens
             raise InputError(msg, code="wrong_features", parameter="data", fix="Align the features by name.")
         dense = x if isinstance(x, np.ndarray) else x.toarray()
         found[slots[name]] = torch.from_numpy(dense.astype(np.float32, copy=False))
-    return found
+    return {name: tensor.to(fitted.device) for name, tensor in found.items()}
 
 
 def batch_codes(fitted: Fitted, batch: Codes | None, n_obs: int) -> np.ndarray:
@@ -81,14 +82,14 @@ def batch_codes(fitted: Fitted, batch: Codes | None, n_obs: int) -> np.ndarray:
         msg = f"{fitted.tool.title} embeds a cell by its batch, and the cells come without one. Known: {_some(known)}."
         raise InputError(msg, code="batch_needed", parameter="batch_key", fix="Pass batch_key.")
     place = {name: code for code, name in enumerate(known)}
-    codes = np.array([place.get(name, -1) for name in batch.names], dtype=np.int64)[batch.codes]
+    codes = np.array([place.get(name, -1) for name in batch.names], dtype=np.int64)[batch.values]
     if fitted.sees_batch and (codes < 0).any():
         raise _unseen(fitted, batch, codes < 0)
     return np.maximum(codes, 0)
 
 
 def _unseen(fitted: Fitted, batch: Codes, unseen: np.ndarray) -> InputError:
-    names = [batch.names[code] for code in np.unique(batch.codes[unseen])]
+    names = [batch.names[code] for code in np.unique(batch.values[unseen])]
     msg = (
         f"{unseen.sum()} of {len(unseen)} cells are of batches that {fitted.tool.title} was not trained with: "
         f"{_some(names)}. Its encoder sees the batch, so that they have no embedding. Known: {_some(fitted.meta['batches'])}."

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl._errors import CheckpointError
+from scssl.methods._base import State
 from scssl.methods.scvi_tools.quiet import quietly
-from scssl.methods.scvi_tools.state import State, copied, described
+from scssl.methods.scvi_tools.state import copied, described
 from scssl.methods.scvi_tools.table import TOOLS
 from scssl.methods.scvi_tools.tool import checked
 

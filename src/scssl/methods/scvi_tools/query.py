@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from scssl._errors import InputError
 from scssl.methods.scvi_tools.quiet import quietly
 from scssl.methods.scvi_tools.shell import forget, shell
-from scssl.methods.scvi_tools.state import Meta, State, rebuilt, state_of
+from scssl.methods.scvi_tools.state import Meta, rebuilt, state_of
 from scssl.methods.scvi_tools.table import TOOLS
 from scssl.methods.scvi_tools.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from scssl.methods._base import State
     from scssl.methods.scvi_tools.shell import Inputs
     from scssl.methods.scvi_tools.tool import Plain
     from scssl.methods.scvi_tools.train import History, Run
@@ -44,7 +45,8 @@ def map_query(state: State, inputs: Inputs, config: Mapping[str, Plain], run: Ru
     The state with the new batches, and the history; both as they were and empty if there is no new batch.
     """
     tool = TOOLS[state.meta["tool"]]
-    new = of_new_batches(state.meta, inputs)
+    meta = cast("Meta", state.meta)
+    new = of_new_batches(meta, inputs)
     if not new.any():
         return state, []
     if not tool.maps_queries:
@@ -62,7 +64,7 @@ def map_query(state: State, inputs: Inputs, config: Mapping[str, Plain], run: Ru
         shells.callback(forget, model, data)
         history = train(model, tool, training, run)
         names = model.registry["field_registries"]["batch"]["state_registry"]["categorical_mapping"]
-    return state_of(model, Meta(**{**state.meta, "batches": list(map(str, names))})), history
+    return state_of(model, Meta(**{**meta, "batches": list(map(str, names))})), history
 
 
 def of_new_batches(meta: Meta, inputs: Inputs) -> np.ndarray:
@@ -70,4 +72,4 @@ def of_new_batches(meta: Meta, inputs: Inputs) -> np.ndarray:
     if inputs.batch is None or not meta["batches"]:
         return np.zeros(len(inputs), dtype=bool)
     known = np.isin(np.array(inputs.batch.names, dtype=object), meta["batches"])
-    return ~known[inputs.batch.codes]
+    return ~known[inputs.batch.values]

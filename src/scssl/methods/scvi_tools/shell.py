@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scssl.data.cells import Codes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -21,14 +23,6 @@ if TYPE_CHECKING:
 BATCH, LABEL = "batch", "label"
 NO_LABEL = "(no label)"
 DENSE = ("protein",)  # their test for missing proteins cannot read sparse ones; there are tens to hundreds of columns
-
-
-@dataclass(frozen=True)
-class Codes:
-    """A column of categories: code of each cell (-1: none) and what the codes mean."""
-
-    codes: np.ndarray
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ class Inputs:
 
     def rows(self, index: np.ndarray | slice) -> Inputs:
         """Some of the cells."""
-        batch, label = (c and Codes(c.codes[index], c.names) for c in (self.batch, self.label))
+        batch, label = (c and Codes(c.values[index], c.names) for c in (self.batch, self.label))
         return replace(self, values={m: x[index] for m, x in self.values.items()}, batch=batch, label=label)
 
 
@@ -128,8 +122,8 @@ def unmeasured(inputs: Inputs) -> list[str]:
     """A sentence for each batch in which some proteins are zero in every cell: totalVI takes them as not measured."""
     protein, batch = inputs.values["protein"], inputs.batch or Codes(np.zeros(len(inputs), dtype=int), ("all cells",))
     sentences = []
-    for code in np.unique(batch.codes):
-        zero = np.asarray(protein[batch.codes == code].sum(axis=0)).ravel() == 0
+    for code in np.unique(batch.values):
+        zero = np.asarray(protein[batch.values == code].sum(axis=0)).ravel() == 0
         if zero.any():
             names = ", ".join(str(inputs.features["protein"][i]) for i in np.flatnonzero(zero)[:5])
             sentences.append(
@@ -142,5 +136,5 @@ def unmeasured(inputs: Inputs) -> list[str]:
 def _column(codes: Codes, more: tuple[str, ...]) -> pd.Categorical:
     """The column of a shell; cells without a category get the last of `more`."""
     names = pd.Index([*codes.names, *more], dtype=object)
-    places = np.where(codes.codes < 0, len(names) - 1, codes.codes) if more else codes.codes
+    places = np.where(codes.values < 0, len(names) - 1, codes.values) if more else codes.values
     return pd.Categorical.from_codes(places, names)  # type: ignore[arg-type]  # the stubs want a list

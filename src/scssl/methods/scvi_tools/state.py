@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from scssl._errors import CheckpointError
+from scssl.methods._base import State
 from scssl.methods.scvi_tools.quiet import quietly
 from scssl.methods.scvi_tools.shell import blank, forget, set_up, shell
 from scssl.methods.scvi_tools.table import TOOLS
@@ -40,20 +41,17 @@ class Meta(TypedDict):
 
 
 @dataclass(frozen=True)
-class State:
-    """A trained model as tensors (on the CPU, none shares memory with another) and plain values."""
-
-    tensors: dict[str, Tensor]
-    meta: Meta
-
-
-@dataclass(frozen=True)
 class Fitted:
     """A trained model that embeds and decodes: the network alone, in evaluation mode."""
 
     tool: Tool
     module: Network
     meta: Meta
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.module.parameters()).device
 
     @property
     def sees_batch(self) -> bool:
@@ -102,4 +100,4 @@ def restored(state: State, *, device: str | torch.device = "cpu") -> Fitted:
         model, data = rebuilt(state)
         forget(model, data)
         module = model.module.to(device).eval()  # without eval the embedding would differ
-    return Fitted(TOOLS[state.meta["tool"]], module, state.meta)
+    return Fitted(TOOLS[state.meta["tool"]], module, cast("Meta", state.meta))

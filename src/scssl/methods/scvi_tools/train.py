@@ -14,8 +14,9 @@ import torch
 
 from scssl import _settings
 from scssl._errors import InputError, TrainingError, warn
+from scssl.data.cells import Codes
 from scssl.methods.scvi_tools.quiet import quietly
-from scssl.methods.scvi_tools.shell import Codes, forget, set_up, shell, unmeasured
+from scssl.methods.scvi_tools.shell import forget, set_up, shell, unmeasured
 from scssl.methods.scvi_tools.state import described, state_of
 from scssl.methods.scvi_tools.tool import PLAN, checked
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from scvi.model.base import BaseModelClass
 
+    from scssl.methods._base import State
     from scssl.methods.scvi_tools.shell import Inputs
-    from scssl.methods.scvi_tools.state import State
     from scssl.methods.scvi_tools.tool import Plain, Tool
 
 History = list[dict[str, float]]
@@ -117,9 +118,9 @@ def used(label: Codes | None) -> Codes | None:
     """The labels that some cell has: scANVI counts its classes wrongly where one is empty."""
     if label is None:
         return None
-    kept, codes = np.unique(label.codes[label.codes >= 0], return_inverse=True)
-    new = np.full(len(label.codes), -1)
-    new[label.codes >= 0] = codes
+    kept, codes = np.unique(label.values[label.values >= 0], return_inverse=True)
+    new = np.full(len(label.values), -1)
+    new[label.values >= 0] = codes
     return Codes(new, tuple(label.names[code] for code in kept))
 
 
