@@ -8,6 +8,7 @@ import pandas as pd
 
 from scssl import _keys, _results
 from scssl._words import unknown
+from scssl.data import scored
 from scssl.table import ranks as comparisons
 from scssl.table import statistics
 from scssl.table.board import board
@@ -70,7 +71,7 @@ def scores(
     ['oracle', 'pca', 'random']
     """
     statistics.check("profile", profile, statistics.PROFILES)
-    table = _results.read(data)
+    table = scored.read(data)
     if profile == statistics.PAPER:
         table = _scaled_rows(table)
     for column, wanted in (("method", method), ("task", task)):
@@ -135,7 +136,7 @@ def summary(
     """
     if statistic not in _STATISTICS:
         raise unknown(kind="statistic", name=statistic, known=list(_STATISTICS))
-    table = board(_results.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), profile=profile, missing=missing, over=over)
     if statistic == "text":
         numbers = _text(table.mean, table.high - table.mean)
         seconds = table.lines["seconds"].map(lambda s: "" if pd.isna(s) else f"{s:.1f}")
@@ -192,7 +193,7 @@ def ranks(
     >>> ssl.get.ranks(scores, task="cell_typing")[["method", "rank_low", "rank_high"]].to_numpy().tolist()
     [['pca', 1, 1]]
     """
-    found = comparisons.ranks(board(_results.read(data), profile=profile, missing=missing, over=over))
+    found = comparisons.ranks(board(scored.read(data), profile=profile, missing=missing, over=over))
     if task is not None and task not in set(found["task"]):
         raise unknown(kind="task", name=task, known=sorted(set(found["task"])), parameter="task")
     return found if task is None else found[found["task"] == task].reset_index(drop=True)
@@ -243,7 +244,7 @@ def differences(
     >>> bool((gain["difference"] > 0).all())
     True
     """
-    table = board(_results.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), profile=profile, missing=missing, over=over)
     return comparisons.differences(table, baseline)
 
 
@@ -280,7 +281,7 @@ def flips(data: AnnData | MuData | pd.DataFrame | str | os.PathLike[str], *, pro
     >>> len(ssl.get.flips(scores))
     0
     """
-    return comparisons.flips(_results.read(data), profile=profile)
+    return comparisons.flips(scored.read(data), profile=profile)
 
 
 def history(data: AnnData | MuData, key: str) -> pd.DataFrame:

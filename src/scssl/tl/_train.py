@@ -13,6 +13,7 @@ from scssl._validate import enforce
 from scssl._validate.names import key_added as check_key
 from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
+from scssl.data.sketch import sketch
 from scssl.models.fit import Request
 from scssl.models.fit import fit as fit_model
 from scssl.models.model import Model
@@ -239,6 +240,7 @@ def embed(
 
 def _write(data: Any, key: str, embedding: np.ndarray) -> None:
     data.obsm[_keys.embedding(key)] = embedding
+    _keys.shelf(data, _keys.SKETCHES)[key] = sketch(data.obs_names, embedding)
 
 
 def write_model(data: Any, key: str, model: Model, *, layer: str | None) -> None:
