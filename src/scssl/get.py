@@ -37,7 +37,8 @@ def scores(
     ----------
     data
         Object that was scored by :func:`scssl.tl.evaluate` or :func:`scssl.tl.benchmark`, a table of result rows, or
-        the path of one as CSV.
+        the path of one as CSV. Of an object, scores of other cells, genes, labels or values than it has now are left
+        out, and a warning counts them.
     profile
         ``"clean"``: the rows as they are stored, raw values. ``"paper"``: one row per run and metric, splits averaged,
         the batch-correction metrics min-max scaled over the methods inside each seed, and the rows ``bio``, ``batch``

@@ -91,8 +91,8 @@ def content(data: Any, *, columns: Sequence[str], layer: str | None) -> dict[str
 def _other(data: Any, data_id: str, n_obs: int) -> str:
     """What differs between the content that was scored and that of the object, or an empty string."""
     kept = _keys.peek(data).get(_keys.SCORED, {}).get(data_id)
-    if kept is None:  # rows of an older version say how many cells, and no more
-        return "" if n_obs in (0, data.n_obs) else f"other cells ({n_obs:,}, not {data.n_obs:,})"
+    if kept is None:  # rows of an older version, or put there by somebody: nothing speaks against them
+        return ""
     then = json.loads(kept)
     now = content(data, columns=list(then["columns"]), layer=then["layer"])
     if now["cells"] != then["cells"]:

@@ -152,7 +152,8 @@ def _decided_by_ties(won: Vote, sizes: np.ndarray, names: np.ndarray, k: int) ->
         return ""
     n = int(won.tied[:, few].any(axis=1).sum())
     which = listed([f"{names[label]} ({sizes[label]})" for label in few], _SHOWN)
-    return f"{n} of {len(won.codes)} votes are ties with labels of fewer than {k}/2 reference cells: {which}."
+    most = k // 2 + 1
+    return f"{n} of {len(won.codes)} votes are ties with labels that have fewer than {most} reference cells: {which}."
 
 
 def _given(cells: Cells, query: np.ndarray, own: Mapping[str, np.ndarray] | None) -> tuple[Inputs, str]:

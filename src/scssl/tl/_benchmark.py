@@ -111,6 +111,7 @@ def benchmark(
         Slots written:
 
         - ``.uns["scssl"]["scores"]``: the same rows, beside those of earlier calls
+        - ``.uns["scssl"]["scored"]``: hashes of what they describe
 
     Raises
     ------

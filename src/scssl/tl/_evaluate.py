@@ -105,6 +105,7 @@ def evaluate(
         embedding with NaN, or a metric that fails, has rows that say so; the others are scored. Slots written:
 
         - ``.uns["scssl"]["scores"]``: the same rows, beside those of earlier calls
+        - ``.uns["scssl"]["scored"]``: hashes of what they describe
 
     Raises
     ------

@@ -112,6 +112,7 @@ def fit(
 
         - ``.obsm["X_<key>"]``: the embedding, float32 of shape ``(n_obs, width)``
         - ``.uns["scssl"]["models"][key]``: method, configuration, seed, identity of the data, history
+        - ``.uns["scssl"]["sketches"][key]``: hashes of some rows of the embedding, to know it again
 
     Raises
     ------
@@ -201,6 +202,7 @@ def embed(
 
         - ``.obsm["X_<key>"]``: the embedding, float32 of shape ``(n_obs, width)``
         - ``.uns["scssl"]["embeddings"][key]``: method, seed, identity of the training data, coverage of the genes
+        - ``.uns["scssl"]["sketches"][key]``: hashes of some rows of the embedding, to know it again
 
     Raises
     ------
