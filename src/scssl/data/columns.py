@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scssl._validate import enforce
-from scssl._validate.columns import places, present
+from scssl._validate.places import found, present
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ def is_mudata(data: Any) -> bool:
 
 
 def column(data: Any, key: str, *, parameter: str) -> pd.Series:
-    """The column `key`, one value a cell of `data`: of the object, else of the first modality that has it.
+    """The column `key`, one value a cell of `data`: of the object, else of its modalities, see :func:`found`.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def column(data: Any, key: str, *, parameter: str) -> pd.Series:
         If no such column exists; lists those that do.
     """
     enforce(present(data, key, parameter))
-    return next(places(data, key))
+    return found(data, key)  # type: ignore[return-value] - it is present
 
 
 def codes(values: pd.Series) -> tuple[NDArray[np.int64], list[str]]:

@@ -9,6 +9,8 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 from scssl._errors import InputError
+from scssl._validate import enforce
+from scssl._validate.places import disagreement, found, present
 from scssl._words import unknown
 from scssl.pl._panels import foot
 from scssl.pl._style import INK, MUTED, finish, style
@@ -79,11 +81,9 @@ def confusion(
     >>> ssl.tl.annotate(query, reference=reference, use_rep="X_pca", label_key="cell_type")
     >>> axes = ssl.pl.confusion(query, "pca_label", label_key="cell_type", show=False)
     """
-    table = data if isinstance(data, pd.DataFrame) else data.obs
-    for parameter, column in (("predicted", predicted), ("label_key", label_key)):
-        if column not in table:
-            raise unknown(kind="column", name=column, known=sorted(map(str, table.columns)), parameter=parameter)
-    counts = _counts(table[label_key], table[predicted])
+    columns = {"predicted": predicted, "label_key": label_key}
+    values = {parameter: _column(data, name, parameter) for parameter, name in columns.items()}
+    counts = _counts(values["label_key"], values["predicted"])
     share = counts.div(counts.sum(axis=1), axis=0)
     correct = sum(counts.loc[name, name] for name in counts.index if name in counts.columns)
     with style():
@@ -92,11 +92,22 @@ def confusion(
         _draw(ax, share, counts, cmap)
         ax.set(xlabel=f"predicted ({predicted})", ylabel=f"true ({label_key})")
         ax.xaxis.set_label_position("top")
-        lost = len(table) - int(counts.to_numpy().sum())
+        lost = len(values["label_key"]) - int(counts.to_numpy().sum())
         said = [f"{counts.to_numpy().sum():,} cells, {correct / counts.to_numpy().sum():.1%} on the diagonal."]
         said += [f"{lost:,} cells without one of the labels are left out."] if lost else []
         foot(ax, [" ".join(said), "Shares of each row; a blank cell is below half a per cent."], below=6)
     return finish(ax, show=show, save=save)
+
+
+def _column(data: Any, name: str, parameter: str) -> pd.Series:
+    """A column of the frame, or of ``obs``."""
+    if not isinstance(data, pd.DataFrame):
+        enforce([*present(data, name, parameter)])
+        enforce(disagreement(data, name, parameter))
+        return found(data, name)
+    if name not in data:
+        raise unknown(kind="column", name=name, known=sorted(map(str, data.columns)), parameter=parameter)
+    return data[name]
 
 
 def _counts(truth: pd.Series, predicted: pd.Series) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from scssl import _keys, _random
-from scssl._errors import InputError, KeyNotFoundError
+from scssl._errors import InputError, KeyNotFoundError, told
+from scssl._validate.places import disagreement, found
 from scssl._words import listed, nearest, unknown
 from scssl.pl._style import CATEGORIES, INK, MUTED, RULE, SAVED_DPI, finish, style
 from scssl.table.board import simulation
@@ -135,9 +136,10 @@ def _slot(data: Any, name: str) -> str:
 def _column(data: Any, name: str, layer: str | None) -> pd.Series:
     """A column of ``obs`` or a gene, of MuData also those of a modality."""
     parts = [data, *getattr(data, "mod", {}).values()]
-    for part in parts:
-        if name in part.obs:
-            return part.obs[name].reindex(data.obs_names)
+    values = found(data, name)
+    if values is not None:
+        told(*(f"{problem.message} {problem.fix}" for problem in disagreement(data, name, "color")))
+        return values
     tables = [part for part in parts if not hasattr(part, "mod")]
     for part in tables:
         if name in part.var_names:

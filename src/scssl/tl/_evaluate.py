@@ -15,6 +15,7 @@ from scssl._validate import ERROR, Problem, columns, enforce
 from scssl._validate import wanted as wanted_of
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
+from scssl._validate.places import disagreement, present
 from scssl._words import listed, nearest
 from scssl.data.columns import column, is_mudata
 from scssl.data.identity import data_id
@@ -223,7 +224,8 @@ def _problems(
         told = () if unlabelled is None else wanted_of.ABOUT_UNLABELLED
         yield from (problem for problem in found if problem.code not in told)
     if keys["split_key"] is not None:
-        yield from columns.present(data, keys["split_key"], "split_key") if grouped else _split(data, keys["split_key"])
+        yield from present(data, keys["split_key"], "split_key") if grouped else _split(data, keys["split_key"])
+        yield from disagreement(data, keys["split_key"], "split_key")
 
 
 def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:
