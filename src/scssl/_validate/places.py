@@ -65,7 +65,9 @@ def disagreement(data: Any, name: str, parameter: str) -> Iterator[Problem]:
     for place, values in list(there.items())[1:]:
         other = values.to_numpy(dtype=object)
         known = (used.notna() & values.notna()).to_numpy()
-        differ = np.flatnonzero(known & np.array([a != b and str(a) != str(b) for a, b in zip(mine, other, strict=True)]))
+        differ = np.flatnonzero(
+            known & np.array([a != b and str(a) != str(b) for a, b in zip(mine, other, strict=True)])
+        )
         if len(differ):
             i = differ[0]
             message = (

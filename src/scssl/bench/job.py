@@ -17,11 +17,11 @@ from scssl import _clock, _keys, _results, _settings
 from scssl._errors import ScsslWarning
 from scssl._registry import METRICS, TASKS
 from scssl.bench.cache import Cache, Embedded
-from scssl.bench.lines import dense
 from scssl.data.calm import calm
 from scssl.data.columns import column, is_mudata
 from scssl.data.matrix import csr
 from scssl.data.recipe import kind_of, select_genes
+from scssl.data.slots import dense
 from scssl.tasks._score import control_rows, named, score_rows
 
 if TYPE_CHECKING:

@@ -31,6 +31,13 @@ def column(data: Any, key: str, *, parameter: str) -> pd.Series:
     return found(data, key)  # type: ignore[return-value] - it is present
 
 
+def classes(values: pd.Series) -> pd.Categorical:
+    """Labels as categories of their own type (text, whole numbers, booleans), in the order of the column; those that occur."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return pd.Categorical(values.cat.remove_unused_categories())
+    return pd.Categorical(values.astype(object).infer_objects())
+
+
 def codes(values: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
     """Integer codes and names of the categories that occur (unused ones are dropped)."""
     categorical = pd.Categorical(values.astype(str))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,8 @@ from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
-from scssl._validate.places import present
 from scssl._validate.objects import NOTHING
+from scssl._validate.places import present
 from scssl._words import listed, unknown
 from scssl.data.columns import column, is_mudata
 from scssl.data.open import opened
@@ -94,6 +95,21 @@ class Model:
     def classes(self) -> tuple[str, ...]:
         """Labels that the model tells apart; empty unless :func:`scssl.tl.finetune` made it."""
         return self.module.classes
+
+    @property
+    def identity(self) -> str:
+        """Hash of the features and of the weights that embed: two models with the same one embed alike, wherever they are.
+
+        A classification head is left out, for it does not change the embedding.
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        for name, features in self.features.items():
+            digest.update("\n".join([self.method, name, *features.tolist()]).encode())
+        for name, weight in self.module.state_dict().items():
+            if not name.startswith("classifier."):
+                digest.update(name.encode())
+                digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def __repr__(self) -> str:
         genes = " + ".join(f"{len(names)} {name}" for name, names in self.features.items())

@@ -19,9 +19,9 @@ from scssl._validate.places import disagreement, present
 from scssl._words import listed, nearest
 from scssl.data.columns import column, is_mudata
 from scssl.data.identity import data_id
+from scssl.data.slots import dense
+from scssl.data.slots import slot as find_slot
 from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
-from scssl.tl._pair import dense
-from scssl.tl._pair import slot as find_slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
