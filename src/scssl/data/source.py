@@ -148,7 +148,7 @@ class Source:
     ) -> tuple[Source, dict[str, Alignment]]:
         """Cells of any object with exactly the given `features`: found by name, absent ones are zero."""
         parts = parts_of(data, _present(data, list(features)))
-        found = {name: align(part.var_names, features[name]) for name, part in parts.items()}
+        found = {name: align(part.var_names, features[name], raw=part.raw) for name, part in parts.items()}
         there = {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
         matrices = {
             name: spread(
