@@ -13,7 +13,7 @@ from scssl._validate import enforce
 from scssl._validate.places import disagreement, found, present
 from scssl._words import unknown
 from scssl.pl._panels import foot
-from scssl.pl._style import INK, MUTED, finish, style
+from scssl.pl._style import INK, MUTED, PLAIN, finish, style
 
 if TYPE_CHECKING:
     import os
@@ -90,7 +90,8 @@ def confusion(
         if ax is None:
             ax = _figure(counts, figsize)
         _draw(ax, share, counts, cmap)
-        ax.set(xlabel=f"predicted ({predicted})", ylabel=f"true ({label_key})")
+        ax.set_xlabel(f"predicted ({predicted})", **PLAIN)
+        ax.set_ylabel(f"true ({label_key})", **PLAIN)
         ax.xaxis.set_label_position("top")
         lost = len(values["label_key"]) - int(counts.to_numpy().sum())
         said = [f"{counts.to_numpy().sum():,} cells, {correct / counts.to_numpy().sum():.1%} on the diagonal."]
@@ -164,7 +165,7 @@ def _draw(ax: Axes, share: pd.DataFrame, counts: pd.DataFrame, cmap: str) -> Non
         ax.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=MUTED, linewidth=0.8, zorder=3))
     sizes = counts.sum(axis=1)
     names = [f"{name} ({size:,})" for name, size in sizes.items()]
-    ax.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
+    ax.set_yticks(range(len(names)), names, fontsize=8, **PLAIN)
     ax.set_xticks(
         range(values.shape[1]),
         counts.columns,
@@ -172,7 +173,7 @@ def _draw(ax: Axes, share: pd.DataFrame, counts: pd.DataFrame, cmap: str) -> Non
         rotation=45,
         ha="left",
         rotation_mode="anchor",
-        parse_math=False,
+        **PLAIN,
     )
     ax.tick_params(length=0, labelcolor=INK, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
