@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 
 from scssl._errors import InputError
 from scssl._validate import enforce
+from scssl._validate.objects import in_memory
 from scssl._validate.places import disagreement, found, present
 from scssl._words import unknown
 from scssl.pl._panels import foot
@@ -103,7 +104,8 @@ def confusion(
 def _column(data: Any, name: str, parameter: str) -> pd.Series:
     """A column of the frame, or of ``obs``."""
     if not isinstance(data, pd.DataFrame):
-        enforce([*present(data, name, parameter)])
+        enforce(in_memory(data))
+        enforce(present(data, name, parameter))
         enforce(disagreement(data, name, parameter))
         return found(data, name)
     if name not in data:

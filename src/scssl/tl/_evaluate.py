@@ -15,6 +15,7 @@ from scssl._validate import ERROR, Problem, columns, enforce
 from scssl._validate import wanted as wanted_of
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
+from scssl._validate.objects import in_memory
 from scssl._validate.places import disagreement, present
 from scssl._words import listed, nearest
 from scssl.data.columns import column, is_mudata
@@ -205,6 +206,7 @@ def _problems(
         message = f"data is of type {type(data).__name__}; AnnData or MuData is needed."
         yield Problem("bad_type", "data", message, "Read the file first: anndata.read_h5ad(path).")
         return
+    yield from in_memory(data)
     if modality is not None and (not is_mudata(data) or modality not in data.mod):
         known = list(data.mod) if is_mudata(data) else []
         message = f"modality={modality!r} does not exist; the object has {listed(known)}."

@@ -11,6 +11,7 @@ import numpy as np
 from scssl import _keys
 from scssl._errors import InputError
 from scssl._validate import WARNING, Problem
+from scssl._validate.objects import in_memory
 from scssl._words import listed, nearest
 from scssl.data.slots import dense, slot
 
@@ -46,6 +47,7 @@ def embedded(query: Any, reference: Any, use_rep: Any) -> Iterator[Problem]:
             message = f"{parameter} is of type {type(data).__name__}; AnnData or MuData is needed."
             yield Problem("bad_type", parameter, message, "Read the file first: anndata.read_h5ad(path).")
             return
+        yield from in_memory(data, parameter=parameter)
         slots = [str(name) for name in data.obsm]
         if use_rep is None:
             message = (
