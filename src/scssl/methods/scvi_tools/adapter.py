@@ -152,7 +152,10 @@ def config_of(tool: Tool) -> type:
     if "labels" in tool.needs:
         parts.append(("label_key", str, field(default="")))
     return make_dataclass(
-        "Config", parts, frozen=True, namespace={"__doc__": f"Configuration of {tool.title}: arguments of scvi-tools."}
+        "Config",
+        parts,
+        frozen=True,
+        namespace={"__doc__": f"Configuration of {tool.title}: arguments of scvi-tools.", "__module__": __name__},
     )
 
 
