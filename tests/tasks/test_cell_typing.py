@@ -8,8 +8,8 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from scssl._neighbors import Neighbors, nearest
-from scssl.tasks._vote import vote
 from scssl.tasks import Cells
+from scssl.tasks._vote import vote
 from scssl.tasks.cell_typing import CellTyping
 
 
