@@ -57,7 +57,7 @@ def partners(cells: Cells, kind: str, k: int) -> sp.csr_matrix:
     x = _components(cells)
     batch = np.zeros(len(x), dtype=int) if cells.batch is None else cells.batch
     groups = [np.flatnonzero(batch == code) for code in np.unique(batch)]
-    edges = {KNN: _within, BBKNN: _balanced, MNN: _mutual}[kind](x, groups, k)
+    edges = {KNN: _within, BBKNN: _balanced, MNN: mutual}[kind](x, groups, k)
     rows, columns = (np.concatenate(side) for side in zip(*edges, strict=True))
     return _graph(rows, columns, len(x))
 
@@ -118,7 +118,7 @@ def _balanced(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
     return _within(x, groups, k) + [_across(x, other, cells, k) for other, cells in zip(rest, groups, strict=True)]
 
 
-def _mutual(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
+def mutual(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
     """Pairs of cells of two groups of which each is among the nearest of the other; lengths of cells do not count."""
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(x.dtype).tiny)
     edges: list[Edges] = []
