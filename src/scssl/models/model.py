@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import scssl
 from scssl._errors import CheckpointError, InputError, NotFittedError
 from scssl._registry import METHODS
 from scssl._settings import settings
+from scssl._validate.columns import present
 from scssl.data.open import opened
 from scssl.models import saved
 from scssl.models.card import card
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from scssl.data.align import Alignment
     from scssl.data.cells import Cells
-    from scssl.methods._base import Method, Transductive
+    from scssl.methods._base import Method
 
 
 class Model:
@@ -135,11 +136,9 @@ class Model:
 
     def _refuse_others(self, data: Any, cells: Cells, *, layer: str | None) -> None:
         """Refuse other cells than those the model was fitted to, if it embeds no others."""
-        key = self.record["batch_key"] or None
-        if (
-            identity_of(data, cells, layer=layer or self.record["layer"] or None, batch_key=key)
-            != self.record["data_id"]
-        ):
+        key, layer = self.record["batch_key"] or None, layer or self.record["layer"] or None
+        named = key is None or next(present(data, key, "batch_key"), None) is None
+        if not named or identity_of(data, cells, layer=layer, batch_key=key) != self.record["data_id"]:
             self.module.embed(cells)  # says so, in its own words
 
     def classify(
@@ -182,8 +181,6 @@ class Model:
 
     def embedding(self, cells: Cells, *, batch_size: int | None = None) -> np.ndarray:
         """Embedding of cells that :meth:`cells` or the fit has read."""
-        if not self.module.spec.inductive:
-            return cast("Transductive", self.module).fitted
         return embedding_of(self.module.on(self.device), cells, batch_size=batch_size)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
