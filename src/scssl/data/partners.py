@@ -90,6 +90,8 @@ def found(cells: Cells, kind: str, k: int) -> sp.csr_matrix:
 
 def stored(cells: Cells, kind: str, k: int) -> sp.csr_matrix | None:
     """The graph that :func:`scssl.pp.partners` left in the object, if it was made of these very cells and values."""
+    if cells.container is None:  # some of the cells of an object
+        return None
     wanted = {"kind": kind, "k": k, "cells": cells.identity}
     for key, record in _keys.peek(cells.container).get(_keys.PARTNERS, {}).items():
         slot = _keys.partners(key)

@@ -235,6 +235,10 @@ class Transductive(Method):
         fix = "Fit it to all cells together, or name new cells by neighbours in another embedding: ssl.tl.annotate."
         raise InputError(msg, code="transductive", parameter="model", fix=fix)
 
+    def embedded(self, cells: Cells, index: np.ndarray) -> np.ndarray:
+        """Embedding of the cells at some positions, which have to be the cells that the method was fitted to."""
+        return self.fitted[index]
+
     @property
     def n_dims(self) -> int:
         """Width of the embedding."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import scssl
 from scssl._errors import CheckpointError, InputError
 from scssl._registry import METHODS
 from scssl._settings import settings
+from scssl._validate.columns import present
 from scssl.data.open import opened
 from scssl.models import saved
 from scssl.models.card import card
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from scssl.data.align import Alignment
     from scssl.data.cells import Cells
-    from scssl.methods._base import Method, Transductive
+    from scssl.methods._base import Method
 
 
 class Model:
@@ -190,11 +191,9 @@ class Model:
 
     def _refuse_others(self, data: Any, cells: Cells, *, layer: str | None) -> None:
         """Refuse other cells than those the model was fitted to, if it embeds no others."""
-        key = self.record["batch_key"] or None
-        if (
-            identity_of(data, cells, layer=layer or self.record["layer"] or None, batch_key=key)
-            != self.record["data_id"]
-        ):
+        key, layer = self.record["batch_key"] or None, layer or self.record["layer"] or None
+        named = key is None or next(present(data, key, "batch_key"), None) is None
+        if not named or identity_of(data, cells, layer=layer, batch_key=key) != self.record["data_id"]:
             self.module.embed(cells)  # says so, in its own words
 
     def classify(
@@ -235,8 +234,6 @@ class Model:
 
     def embedding(self, cells: Cells, *, batch_size: int | None = None) -> np.ndarray:
         """Embedding of cells that :meth:`cells` or the fit has read."""
-        if not self.module.spec.inductive:
-            return cast("Transductive", self.module).fitted
         return embedding_of(self.module.on(self.device), cells, batch_size=batch_size)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
