@@ -12,6 +12,8 @@ import pandas as pd
 
 from scssl import _keys
 from scssl._errors import InputError
+from scssl._validate import enforce
+from scssl._validate.paths import usable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -153,6 +155,7 @@ def read(data: Any) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    enforce(usable(path, parameter="data"))
     if not path.is_file():
         msg = f"There is no file {str(path)!r} (looked in {path.absolute().parent})."
         raise InputError(msg, code="file_not_found", parameter="data", fix="Pass the path of a CSV table of scores.")

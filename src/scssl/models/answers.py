@@ -9,6 +9,8 @@ import scipy.sparse as sp
 import torch
 
 from scssl._errors import InputError, TrainingError
+from scssl._validate import enforce
+from scssl._validate.arguments import whole
 from scssl.data.hide import hidden, keys
 from scssl.models.model import EMBED_BATCH
 
@@ -106,6 +108,7 @@ def decoded(
         msg = f"method {model.method!r} does not reconstruct its input."
         fix = "Train one that does: ssl.tl.methods(full=True).query('decodes')."
         raise InputError(msg, code="cannot_decode", parameter="model", fix=fix)
+    enforce(whole(batch_size, "batch_size", example=EMBED_BATCH))
     source, _ = model.source(data, layer=layer, modality=modality, stream=hide is None)
     if hide is not None:
         source.matrices = {name: _without(source, name, hide) for name in source.matrices}

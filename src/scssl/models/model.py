@@ -19,7 +19,9 @@ from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
+from scssl._validate.arguments import whole
 from scssl._validate.objects import NOTHING
+from scssl._validate.paths import usable
 from scssl._validate.places import present
 from scssl._words import listed, unknown
 from scssl.data.columns import column, is_mudata
@@ -150,6 +152,7 @@ class Model:
         self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
+        enforce(whole(batch_size, "batch_size", example=EMBED_BATCH))
         if isinstance(data, str | os.PathLike):
             with opened(Path(data)) as file:
                 return self.embed_with_report(file, layer=layer, modality=modality, batch_size=batch_size)
@@ -271,6 +274,7 @@ class Model:
         InputError
             If something exists at `path` and `overwrite` is false, or is not a model.
         """
+        enforce(usable(path))
         about = {
             "method": self.method,
             "config": self.module.plain_config(),
@@ -332,6 +336,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     if not isinstance(path, str | os.PathLike):
         msg = f"path is of type {type(path).__name__}, expected the folder of a saved model."
         raise InputError(msg, code="bad_type", parameter="path", fix="Pass what was given to Model.save.")
+    enforce(usable(path))
     folder = Path(path)
     manifest = saved.read(folder)
     try:
