@@ -22,7 +22,7 @@ def usable(path: Any, *, parameter: str = "path") -> Iterator[Problem]:
         return
     try:
         Path(path).stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError) as error:
         shown = str(path) if len(str(path)) <= _SHOWN else f"{str(path)[:_SHOWN]}... ({len(str(path))} characters)"

@@ -168,7 +168,7 @@ def _flat(values: Any, name: str, seed: int) -> np.ndarray:
         x = dense(values).astype(np.float32)
     if not np.isfinite(x).all():
         bad = int((~np.isfinite(x).all(axis=1)).sum())
-        what = "NaN, infinite values, or values beyond float32"
+        what = "values beyond float32" if np.isfinite(dense(values)).all() else "NaN or infinite values"
         msg = f"obsm[{name!r}] holds {what} in {bad:,} of {len(x):,} cells; it cannot be drawn."
         raise InputError(msg, code="embedding_not_finite", parameter="use_rep", fix="Look at how it was made.")
     if x.shape[1] == 2:
