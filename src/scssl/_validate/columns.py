@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -104,7 +104,7 @@ def _values(data: Any, name: Any, parameter: str) -> tuple[pd.Series | None, lis
     problems = list(present(data, name, parameter))
     if problems:
         return None, problems
-    values = found(data, name)
+    values = cast("pd.Series", found(data, name))
     problems = list(_usable(data, values, name, parameter))
     if any(p.severity == ERROR for p in problems):
         return None, problems

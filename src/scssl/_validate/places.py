@@ -80,8 +80,8 @@ def disagreement(data: Any, name: str, parameter: str) -> Iterator[Problem]:
 
 def _native(values: pd.Series) -> pd.Series:
     """The values in the byte order of this machine, which pandas needs for grouping."""
-    swapped = isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype) and not values.dtype.isnative
-    return values.astype(values.dtype.newbyteorder("=")) if swapped else values
+    kind = values.dtype if isinstance(values, pd.Series) else None
+    return values.astype(kind.newbyteorder("=")) if isinstance(kind, np.dtype) and not kind.isnative else values
 
 
 def _spread(values: pd.Series, cells: pd.Index) -> pd.Series:

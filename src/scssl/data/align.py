@@ -111,7 +111,7 @@ def align(
     positions = query.get_indexer(model).astype(np.int64)
     absent = positions < 0
     n_found = int((~absent).sum())
-    kept = 0 if raw is None else len(model[absent].intersection(np.asarray(raw.var_names, dtype=str)))
+    kept = 0 if raw is None else len(model[absent].intersection(raw.var_names.astype(str)))
     if len(model) == 0 or n_found < minimum * len(model):
         raise _too_few(query, model, n_found, minimum, kept)
     found = positions[~absent]

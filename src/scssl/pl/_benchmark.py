@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from matplotlib import pyplot as plt
 
 from scssl.data import scored
-from scssl.pl._style import finish, style
+from scssl.pl._style import check_figure, finish, style
 from scssl.pl._table import Table
 from scssl.table.board import board, simulation
 
@@ -77,6 +77,7 @@ def benchmark(
     >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
     >>> axes = ssl.pl.benchmark(scores, show=False)
     """
+    check_figure(ax=ax, figsize=figsize, save=save, cmap=cmap)
     table = board(scored.read(data), profile=profile)
     names = ", ".join(table.facts["data"]) or "Benchmark"
     drawing = Table(table, names if title is None else title, _small_print(table, simulation(data)), cmap)

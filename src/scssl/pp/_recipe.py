@@ -125,7 +125,8 @@ def recipe(
     enforce(problem for problem in (*_arguments(plan), *_object(data)) if problem.severity == ERROR)
     known, parts = reference_mask(data, reference), _parts(data)
     notes = enforce(_problems(data, parts, plan))
-    prepared = {name: _prepare(data, (name, part), plan, known) for name, part in parts.items()}
+    with np.errstate(over="ignore"):  # refused in words
+        prepared = {name: _prepare(data, (name, part), plan, known) for name, part in parts.items()}
     target = _copied(data) if copy else data
     _write(target, prepared, notes)
     return target if copy else None

@@ -232,6 +232,7 @@ def _teacher(model: Model, reference: Any, modality: str, layer: str | None) -> 
         msg = f"method {model.method!r} cannot give values of {modality!r} itself."
         fix = "Pass reference=, cells in which it was measured; the nearest of them are averaged."
         raise InputError(msg, code="needs_reference", parameter="reference", fix=fix)
+    enforce(check_container(reference, parameter="reference"))
     if not is_mudata(reference):
         msg = f"reference is an AnnData: it holds either what the model embeds, or {modality!r}; both are needed."
         fix = f"Pass a MuData: mudata.MuData({{{next(iter(model.features))!r}: ..., {modality!r}: ...}})."
