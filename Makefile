@@ -30,7 +30,7 @@ test: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade "pip>=25.1"
-	$(PIP) --constraint constraints.txt --group test --editable .
+	$(PIP) --constraint constraints.txt --group test --editable '.[all]'
 	touch $@
 
 docs: $(READY)

@@ -46,7 +46,7 @@ class MethodSpec:
     kinds: tuple[tuple[str, ...], ...] = ()
     """Combinations of modalities it takes, e.g. ``(("rna", "protein"),)``; empty: any, fused."""
     needs: tuple[str, ...] = ()
-    """Requirements out of ``"batches"``, ``"paired"``, ``"weights"``, ``"labels"``, ``"gene_sets"``."""
+    """Requirements out of ``"batches"``, ``"modalities"`` (two or more), ``"paired"``, ``"weights"``, ``"labels"``, ``"gene_sets"``."""
     gives: tuple[str, ...] = ()
     """Answers beside the embedding, out of ``"values"`` (it decodes), ``"labels"``, ``"gene_weights"``, ``"history"``."""
     inductive: bool = True

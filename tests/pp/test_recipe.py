@@ -270,6 +270,24 @@ class TestFunctions:
         lonely = sp.csr_matrix(np.eye(3, dtype=np.float32))
         assert recipes.tf_idf(lonely, reference=np.array([True, True, False])).toarray()[2].sum() == 0
 
+    @pytest.mark.filterwarnings("ignore")  # of muon, about cells and peaks without counts
+    def test_muon_agrees_where_the_definition_is_the_same(self):
+        muon = pytest.importorskip("muon")
+        counts = self.counts.copy()
+        counts[3], counts[:, 7] = 0, 0
+        counts = sp.csr_matrix(counts, dtype=np.float32)
+        counts.eliminate_zeros()
+        theirs = muon.prot.pp.clr(ad.AnnData(counts.copy()), axis=1, inplace=False).X
+        np.testing.assert_allclose(recipes.clr(counts).toarray(), theirs.toarray(), rtol=2e-6)
+
+        def tfidf(matrix: sp.csr_matrix) -> np.ndarray:
+            how = {"log_tf": False, "log_idf": False, "log_tfidf": True, "inplace": False}
+            return sp.csr_matrix(muon.atac.pp.tfidf(ad.AnnData(matrix.copy()), **how)).toarray()
+
+        open_peaks = (counts > 0).astype(np.float32)
+        np.testing.assert_allclose(recipes.tf_idf(open_peaks).toarray(), tfidf(open_peaks), rtol=2e-6)
+        assert np.abs(recipes.tf_idf(counts).toarray() - tfidf(counts)).max() > 0.1
+
     def test_most_frequent(self):
         mask = recipes.most_frequent(self.counts, 10)
         frequency = np.asarray((self.counts > 0).sum(0)).ravel()

@@ -56,6 +56,8 @@ def normalize(counts: sp.csr_matrix, target_sum: float | None = TARGET_SUM) -> s
     return scaled
 
 
+# muon has both of the next, and importing it takes seconds on top of scanpy: its CLR is this one to the rounding of float32, its
+# TF-IDF is this one for 0 and 1 alone (it divides by the counts of a peak, not by its cells) and takes no reference cells.
 def clr(counts: sp.csr_matrix) -> sp.csr_matrix:
     """Centred log ratio of each cell, in the variant that keeps zeros: ``log(1 + x / g)``.
 

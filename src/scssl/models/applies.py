@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from scssl._registry import MethodSpec
 
-BATCHES, PAIRED, WEIGHTS, LABELS = "batches", "paired", "weights", "labels"
+BATCHES, SEVERAL, PAIRED, WEIGHTS, LABELS = "batches", "modalities", "paired", "weights", "labels"
 
 
 def obstacles(
@@ -52,6 +52,10 @@ def obstacles(
         has = listed(_asked(data, wanted))
         msg = f"{who} takes {_kinds(spec)}; the data have {has}."
         fix = "Name modalities 'rna', 'prot' and 'atac', so that it is known which is which, or choose another method."
+        yield Problem("needs_modalities", "modalities", msg, fix)
+    if SEVERAL in spec.needs and len(taken) == 1:
+        msg = f"{who} needs two modalities or more; there is {listed(taken)} alone."
+        fix = "Pass a MuData, or choose a method that takes one modality."
         yield Problem("needs_modalities", "modalities", msg, fix)
     if BATCHES in spec.needs:
         yield from _batches(who, data, batch_key)

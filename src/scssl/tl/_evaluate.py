@@ -29,6 +29,7 @@ from scssl.data.slots import dense
 from scssl.data.slots import slot as find_slot
 from scssl.metrics._engines import ENGINES
 from scssl.metrics._engines import identity as engine_identity
+from scssl.metrics._engines import obstacles as engine_obstacles
 from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def evaluate(
             grouped=held_out is not None,
         )
     )
+    enforce(engine_obstacles(engine))
     enforce(_target(data, target, modality))
     kept_out = _held_out(data, held_out, split_key or batch_key)
     holder = data if modality is None else data.mod[modality]
