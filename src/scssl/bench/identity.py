@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _ROOT = Path(scssl.__file__).parent
-_TRAINING = ("_random.py", "_neighbors.py", "data/*.py", "nn/*.py", "views/*.py", "train/*.py", "methods/_*.py", "models/*.py")
+_TRAINING = (
+    "_random.py",
+    "_neighbors.py",
+    "data/*.py",
+    "nn/*.py",
+    "views/*.py",
+    "train/*.py",
+    "methods/_*.py",
+    "models/*.py",
+)
 _SCORING = ("_random.py", "_neighbors.py", "metrics/_*.py", "tasks/_*.py", "data/*.py")
 _CHOICE = ("flavor", "n_top_genes", "batch_key")
 """What of a recipe is done again without the cells that are held out."""

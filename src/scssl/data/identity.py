@@ -71,14 +71,14 @@ def source_id(source: Source) -> str:
     return digest.hexdigest()
 
 
-def graph_id(graph: sp.csr_matrix) -> str:
+def graph_id(graph: sp.csr_array) -> str:
     """Hash of the edges and weights of a graph."""
     digest = hashlib.blake2b(digest_size=8)
     _add(digest, graph)
     return digest.hexdigest()
 
 
-def _add(digest: Any, matrix: sp.csr_matrix) -> None:
+def _add(digest: Any, matrix: sp.csr_array) -> None:
     for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
         digest.update(np.ascontiguousarray(array).data)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scssl import _sparse
 from scssl._registry import METRICS
 from scssl.metrics._base import DIFFUSION_NEIGHBORS, GRAPH_NEIGHBORS, Groups, Measured, NotApplicable, groups
 from scssl.metrics._kbet import MIN_CELLS, acceptance_per_label
@@ -206,13 +207,12 @@ def kbet_scib(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
 )
 def graph_connectivity(neighbors: Neighbors, labels: Groups) -> float:
     """Mean over labels of the share of cells in the largest strongly connected part of the label's neighbour graph."""
-    import scipy.sparse as sp
     from scipy.sparse.csgraph import connected_components
 
     table, labels = neighbors.first(GRAPH_NEIGHBORS), groups(labels)
     n, k = table.indices.shape
-    edges = (np.ones(n * k, dtype=np.float32), table.indices.ravel(), np.arange(0, n * k + 1, k))
-    graph = sp.csr_matrix(edges, shape=(n, n))
+    ones = np.ones(n * k, dtype=np.float32)
+    graph = _sparse.from_rows(ones, table.indices.ravel(), np.arange(0, n * k + 1, k), shape=(n, n))
     shares = []
     for cells in labels.members():
         part = connected_components(graph[cells][:, cells], connection="strong")[1]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 
+from scssl import _sparse
 from scssl._errors import InputError, TrainingError
 from scssl.data.hide import hidden, keys
 from scssl.models.model import EMBED_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import scipy.sparse as sp
 
     from scssl.data.source import Source
     from scssl.models.model import Model
@@ -131,13 +133,13 @@ def aligned(values: np.ndarray, own: Sequence[str] | np.ndarray, wanted: Sequenc
     return found
 
 
-def _without(source: Source, name: str, seed: int) -> sp.csr_matrix:
+def _without(source: Source, name: str, seed: int) -> sp.csr_array:
     """The values of a modality with the hidden entries at zero."""
     matrix = source.matrices[name]
     cells, genes = source.cell.view(np.uint64), keys(map(str, source.features[name]))
     gone = hidden(np.repeat(cells, np.diff(matrix.indptr)), genes[matrix.indices], seed=seed)
     kept = np.where(gone, 0, matrix.data).astype(matrix.data.dtype)
-    return sp.csr_matrix((kept, matrix.indices, matrix.indptr), shape=matrix.shape)
+    return _sparse.from_rows(kept, matrix.indices, matrix.indptr, shape=matrix.shape)
 
 
 def _finite(values: np.ndarray, name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from scssl._validate import enforce, names, objects
 from scssl._words import unknown
 from scssl.data import partners as graphs
 from scssl.data.identity import graph_id, source_id
+from scssl.data.matrix import handed_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,7 +97,7 @@ def partners(
     source = Source.from_data(data, **what)
     graph = graphs.partners(source, kind, int(k))
     paired = float(np.mean(np.diff(graph.indptr) > 0))
-    data.obsp[_keys.partners(key)] = graph
+    data.obsp[_keys.partners(key)] = handed_out(graph)
     _keys.shelf(data, _keys.PARTNERS)[key] = {
         "kind": kind,
         "k": int(k),

@@ -16,7 +16,7 @@ from scssl._words import listed, nearest
 from scssl.data import recipe as recipes
 from scssl.data.calm import calm
 from scssl.data.columns import column, is_mudata
-from scssl.data.matrix import csr, values
+from scssl.data.matrix import csr, handed_out, values
 from scssl.pp._reference import reference_mask
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _place(plan: _Plan) -> str:
 def _equal(a: Any, b: Any) -> bool:
     if a is None or b is None or a.shape != b.shape:
         return False
-    return (sp.csr_matrix(a) != sp.csr_matrix(b)).nnz == 0
+    return (sp.csr_array(a) != sp.csr_array(b)).nnz == 0
 
 
 def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | None) -> _Prepared:
@@ -241,9 +241,14 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
         x = recipes.tf_idf(counts, reference=mask)
         selected = recipes.most_frequent(counts, plan.n_top_genes, reference=mask)
     stored = values(adata, plan.layer)
-    return _Prepared(
-        stored.copy(), x if sp.issparse(stored) else x.toarray(), selected, _record(kind, plan, mask, selected)
-    )
+    return _Prepared(stored.copy(), _like(stored, x), selected, _record(kind, plan, mask, selected))
+
+
+def _like(stored: Any, x: sp.csr_array) -> Any:
+    """Values of the kind that they were made from: dense, sparse array or sparse matrix."""
+    if not sp.issparse(stored):
+        return x.toarray()
+    return x if isinstance(stored, sp.sparray) else handed_out(x)
 
 
 def _copied(data: Any) -> Any:

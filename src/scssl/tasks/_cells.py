@@ -64,8 +64,8 @@ class Cells:
     held_out: tuple[str, ...] = ()
     source: str = ""
     target: str = ""
-    source_values: sp.csr_matrix | None = None
-    target_values: sp.csr_matrix | None = None
+    source_values: sp.csr_array | None = None
+    target_values: sp.csr_array | None = None
     source_names: tuple[str, ...] = ()
     target_names: tuple[str, ...] = ()
     measured: np.ndarray | None = None
@@ -191,7 +191,7 @@ def _are_counts(part: Any, layer: str | None) -> bool:
     return bool((values >= 0).all() and (np.rint(values) == values).all())
 
 
-def _log_normalised(counts: sp.csr_matrix) -> sp.csr_matrix:
+def _log_normalised(counts: sp.csr_array) -> sp.csr_array:
     total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     factor = np.repeat(TARGET_SUM / np.maximum(total, 1.0), np.diff(counts.indptr))
     return type(counts)(
@@ -199,7 +199,7 @@ def _log_normalised(counts: sp.csr_matrix) -> sp.csr_matrix:
     )
 
 
-def principal_components(values: sp.csr_matrix, *, width: int = N_COMPONENTS, seed: int = 0) -> np.ndarray:
+def principal_components(values: sp.csr_array, *, width: int = N_COMPONENTS, seed: int = 0) -> np.ndarray:
     """Scores of the leading principal components; the matrix is centred without becoming dense.
 
     Parameters
