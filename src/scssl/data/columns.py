@@ -31,7 +31,15 @@ def column(data: Any, key: str, *, parameter: str) -> pd.Series:
     return next(places(data, key))
 
 
+def as_text(values: pd.Series) -> pd.Series:
+    """The values as text, missing ones as ``nan`` or ``None``, which pandas 3 would leave missing; dtype object."""
+    made, absent = values.astype(str).astype(object), values.isna().to_numpy()
+    if absent.any():
+        made.iloc[absent] = [str(value) for value in values[absent]]
+    return made
+
+
 def codes(values: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
     """Integer codes and names of the categories that occur (unused ones are dropped)."""
-    categorical = pd.Categorical(values.astype(str))
+    categorical = pd.Categorical(as_text(values))
     return categorical.codes.astype(np.int64), [str(c) for c in categorical.categories]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.matrix import by_blocks, csr
 from scssl.data.stream import streamed
 
@@ -53,7 +53,7 @@ def data_id(
             digest.update(_hash(index))
     for name in columns:
         if name is not None:
-            digest.update(name.encode() + _hash(column(data, name, parameter=name).astype(str)))
+            digest.update(name.encode() + _hash(as_text(column(data, name, parameter=name))))
     return digest.hexdigest()
 
 

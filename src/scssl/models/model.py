@@ -21,7 +21,7 @@ from scssl._validate import objects as check_objects
 from scssl._validate.columns import present
 from scssl._validate.objects import NOTHING
 from scssl._words import listed, unknown
-from scssl.data.columns import column, is_mudata
+from scssl.data.columns import as_text, column, is_mudata
 from scssl.data.open import opened
 from scssl.data.recipe import kind_of
 from scssl.data.source import Source, parts_of
@@ -201,7 +201,7 @@ class Model:
             msg += f"all cells are embedded as of an unseen batch. It knows {listed(list(known))}; "
             warn(msg + f"name the batches in obs[{key!r}], if these cells are of them.")
             return np.full(data.n_obs, -1)
-        names = column(data, key, parameter="batch_key").astype(str)
+        names = as_text(column(data, key, parameter="batch_key"))
         return pd.Index(known).get_indexer(pd.Index(names)).astype(np.int64)
 
     def _features(self, modality: str | None) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, n
 from scssl._words import listed, nearest
 from scssl.data import recipe as recipes
 from scssl.data.calm import calm
-from scssl.data.columns import column, is_mudata
+from scssl.data.columns import as_text, column, is_mudata
 from scssl.data.matrix import csr, handed_out, values
 from scssl.pp._reference import reference_mask
 
@@ -205,7 +205,7 @@ def _no_counts(adata: Any, problem: Problem, plan: _Plan) -> Problem:
         "If the object has counts elsewhere, pass layer= (or adata = adata.raw.to_adata() if raw holds them). If not, skip "
         "the recipe: ssl.tl.fit(adata, ...) takes log-normalised values as they are."
     )
-    there = listed([str(name) for name in adata.layers])
+    there = listed(_keys.layers(adata))
     return replace(problem, message=f"{again}, and {_place(plan)} holds none (layers: {there}).", fix=fix)
 
 
@@ -229,7 +229,7 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
         raise InputError(msg, code="no_reference", parameter="reference")
     batch = None
     if plan.batch_key is not None:
-        batch = column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names).astype(str).to_numpy()
+        batch = as_text(column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names)).to_numpy()
     kind = recipes.kind_of(name)
     if kind == "rna":
         x = recipes.normalize(counts, plan.target_sum)

@@ -13,7 +13,7 @@ from scssl._validate import Problem, columns, enforce
 from scssl._validate.names import key as check_key
 from scssl._validate.objects import container
 from scssl._words import listed, nearest
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._vote import WEIGHTS
 from scssl.tl._pair import alike, dense, embedded, model_of, slot, whole
@@ -116,7 +116,7 @@ def _by_surroundings(
     query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[str, int, str], name: Any
 ) -> None:
     classifier, k, weights = options
-    labels = pd.Categorical(column(reference, label_key, parameter="label_key").astype(str))
+    labels = pd.Categorical(as_text(column(reference, label_key, parameter="label_key")))
     x, known = dense(query.obsm[slot(query, use_rep)]), dense(reference.obsm[slot(reference, use_rep)])
     known_codes = np.asarray(labels.codes, dtype=np.int64)
     if classifier == KNN:
@@ -155,7 +155,7 @@ def _by_head(query: Any, model: Any, reference: Any, label_key: Any, key_added: 
 
 def _unheard(reference: Any, label_key: str, model: Model) -> None:
     """Say so if the reference has labels that the model does not know."""
-    labels = set(column(reference, label_key, parameter="label_key").dropna().astype(str))
+    labels = set(as_text(column(reference, label_key, parameter="label_key").dropna()))
     unknown = sorted(labels - set(model.classes))
     if unknown:
         message = (
@@ -174,7 +174,7 @@ def _problems(
     yield from columns.label(reference, label_key)
     yield from _targets(query, name)
     if options[0] == LINEAR:
-        yield from _too_few(column(reference, label_key, parameter="label_key").astype(str))
+        yield from _too_few(as_text(column(reference, label_key, parameter="label_key")))
 
 
 def _options(classifier: Any, k: Any, weights: Any) -> Iterator[Problem]:
