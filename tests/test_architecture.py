@@ -32,7 +32,8 @@ BELOW = {
     "tl": {"data", "datasets", "metrics", "views", "train", "methods", "tasks", "models", "bench", "table"},
     "pl": {"table", "data", "views"},
     "get": {"table", "data"},
-    "__init__": {"datasets", "get", "pl", "pp", "tl", "views", "methods", "models"},
+    "extend": {"data", "nn", "views", "train", "methods", "tasks", "metrics"},
+    "__init__": {"datasets", "get", "pl", "pp", "tl", "views", "methods", "models", "extend"},
     "__main__": {"datasets", "get", "pl", "pp", "tl", "data", "bench", "models"},
 }  # fmt: skip
 """Which rooms each room may import, beside itself and the foundation (files ``_*.py`` and ``_validate``)."""

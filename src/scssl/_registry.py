@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from scssl.methods._base import Method
+    from scssl.tasks._base import Task
+    from scssl.views._base import View
+
 
 @dataclass(frozen=True)
 class MethodSpec:
@@ -35,20 +39,36 @@ class MethodSpec:
     """``contrastive``, ``redundancy``, ``distillation``, ``masked``, ``generative``, ``baseline`` or ``control``."""
     reference: str = ""
     """BibTeX key in ``references.bib``."""
-    input: str = "log1p"
-    """Values the method is made for: ``log1p`` or ``counts``."""
-    masks: bool = False
-    """Whether the loss can leave cells of other batches out of account (``Batch.group``): ``within_batch="mask"``."""
-    within_batch: str = "sample"
-    """How cells are compared when there is a batch key and nothing else is asked for: ``mask``, ``sample`` or ``off``."""
-    trains: bool = True
-    """Whether there are weights to be trained by gradient descent."""
-    decodes: bool = False
-    """Whether the model can reconstruct its input."""
-    uses_batch: bool = False
-    """Whether the batch of a cell is an input of the network."""
     summary: str = ""
     """One sentence: when to choose it."""
+    values: str = "log"
+    """Values it reads: ``"log"`` (log-normalised) or ``"counts"``, which are found in ``X`` or ``layers["counts"]``."""
+    kinds: tuple[tuple[str, ...], ...] = ()
+    """Combinations of modalities it takes, e.g. ``(("rna", "protein"),)``; empty: any, fused."""
+    needs: tuple[str, ...] = ()
+    """Requirements out of ``"batches"``, ``"paired"``, ``"weights"``, ``"labels"``, ``"gene_sets"``."""
+    gives: tuple[str, ...] = ()
+    """Answers beside the embedding, out of ``"values"`` (it decodes), ``"labels"``, ``"gene_weights"``, ``"history"``."""
+    inductive: bool = True
+    """Whether it embeds cells that it was not fitted to."""
+    sees_labels: bool = False
+    """Whether it learns from labels; such lines are marked and left out of rankings."""
+    compares: str = "sample"
+    """How cells are compared when there is a batch key and nothing else is asked for: ``mask``, ``sample`` or ``off``."""
+    masks: bool = False
+    """Whether the loss can leave cells of other batches out of account (``Batch.group``): ``within_batch="mask"``."""
+    extra: str = ""
+    """Extra of the package that it needs, e.g. ``"scvi"``; empty: none."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is trained step by step."""
+        return "history" in self.gives
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it can reconstruct its input."""
+        return "values" in self.gives
 
 
 @dataclass(frozen=True)
@@ -82,6 +102,8 @@ class MetricSpec:
     floor: str = "random"
     """The embedding that no real one falls below: ``random`` noise; ``batch``, which knows the batch of a cell and nothing
     else, where noise is as good as it gets (it mixes batches perfectly); empty if there is none."""
+    scib: str = ""
+    """Function of scib-metrics that computes it with ``engine="scib-metrics"``; empty if there is none."""
     summary: str = ""
 
 
@@ -122,6 +144,9 @@ class DatasetSpec:
 
 
 S = TypeVar("S", MethodSpec, ViewSpec, MetricSpec, TaskSpec, DatasetSpec)
+T = TypeVar("T")
+"""The kind of object that is registered."""
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -134,7 +159,7 @@ class Entry(Generic[S]):
     origin: str = "scssl"
 
 
-class Registry(Generic[S]):
+class Registry(Generic[S, T]):
     """Names and descriptions of one kind of thing, looked up lazily.
 
     Parameters
@@ -155,11 +180,11 @@ class Registry(Generic[S]):
     def __init__(self, kind: str, package: str, spec: type[S]) -> None:
         self.kind, self.package = kind, package
         self.spec: type[S] = spec
-        self._objects: dict[str, Any] = {}
+        self._objects: dict[str, T] = {}
         self._added: dict[str, Entry[S]] = {}
         self.broken: dict[str, str] = {}
 
-    def register(self, name: str, /, **description: Any) -> Callable[[Any], Any]:
+    def register(self, name: str, /, **description: Any) -> Callable[[A], A]:
         """Decorator: file the object under `name`. Keywords are the fields of the description, as literals."""
         self._check_description(name, description)
 
@@ -186,14 +211,14 @@ class Registry(Generic[S]):
         """The description of `name`, without importing it."""
         return self._entry(name).spec
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str) -> T:
         """The object called `name`; imports its module."""
         entry = self._entry(name)
         if name not in self._objects:
             self._objects[name] = getattr(importlib.import_module(entry.module), entry.attribute)
         return self._objects[name]
 
-    def added(self) -> dict[str, Any]:
+    def added(self) -> dict[str, T]:
         """Objects that were registered in this process and that another process would not find by name."""
         return {name: self._objects[name] for name in self._added}
 
@@ -208,9 +233,12 @@ class Registry(Generic[S]):
         """All descriptions as a frame indexed by name; the summary last, where a narrow terminal still shows it."""
         import pandas as pd
 
-        columns: list[str] = [f.name for f in fields(self.spec)]
-        rows = [{**asdict(self._entry(n).spec), "origin": self._entry(n).origin} for n in self.names(pattern)]
-        columns.remove("summary")
+        derived = [name for name, of in vars(self.spec).items() if isinstance(of, property)]
+        columns: list[str] = [f.name for f in fields(self.spec) if f.name != "summary"] + derived
+        rows = [
+            {**asdict(entry.spec), **{name: getattr(entry.spec, name) for name in derived}, "origin": entry.origin}
+            for entry in map(self._entry, self.names(pattern))
+        ]
         return pd.DataFrame(rows, columns=[*columns, "origin", "summary"]).set_index("name")
 
     def __contains__(self, name: object) -> bool:
@@ -238,14 +266,21 @@ class Registry(Generic[S]):
 
     @cached_property
     def _found(self) -> dict[str, Entry[S]]:
-        """The built-ins: every ``register`` decorator in the files of the package."""
-        module = importlib.util.find_spec(self.package)
-        folders = [] if module is None else list(module.submodule_search_locations or [])
+        """The built-ins: every ``register`` decorator in the files of the package, and of the folders in it."""
+        package = importlib.util.find_spec(self.package)
+        folders = [] if package is None else list(package.submodule_search_locations or [])
         found: dict[str, Entry[S]] = {}
-        for file in sorted(file for folder in folders for file in Path(folder).glob("*.py")):
-            for name, attribute, description in registered_in(file):
-                found[name] = Entry(self.spec(name=name, **description), f"{self.package}.{file.stem}", attribute)
+        folder: Path
+        for folder in map(Path, folders):
+            for file in sorted([*folder.glob("*.py"), *folder.glob("*/*.py")]):
+                for name, attribute, description in registered_in(file):
+                    found[name] = Entry(self.spec(name=name, **description), self._module(folder, file), attribute)
         return found
+
+    def _module(self, folder: Path, file: Path) -> str:
+        """Import name of a file of the package."""
+        inside: list[str] = [part for part in file.relative_to(folder).with_suffix("").parts if part != "__init__"]
+        return ".".join([self.package, *inside])
 
     @cached_property
     def _plugins(self) -> dict[str, Entry[S]]:
@@ -286,8 +321,8 @@ def registered_in(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield ast.literal_eval(mark.args[0]), node.name, description  # type: ignore[attr-defined]
 
 
-METHODS: Registry[MethodSpec] = Registry("method", "scssl.methods", MethodSpec)
-VIEWS: Registry[ViewSpec] = Registry("view", "scssl.views", ViewSpec)
-METRICS: Registry[MetricSpec] = Registry("metric", "scssl.metrics", MetricSpec)
-TASKS: Registry[TaskSpec] = Registry("task", "scssl.tasks", TaskSpec)
-DATASETS: Registry[DatasetSpec] = Registry("dataset", "scssl.datasets", DatasetSpec)
+METHODS: Registry[MethodSpec, type[Method]] = Registry("method", "scssl.methods", MethodSpec)
+VIEWS: Registry[ViewSpec, type[View]] = Registry("view", "scssl.views", ViewSpec)
+METRICS: Registry[MetricSpec, Callable[..., float]] = Registry("metric", "scssl.metrics", MetricSpec)
+TASKS: Registry[TaskSpec, type[Task]] = Registry("task", "scssl.tasks", TaskSpec)
+DATASETS: Registry[DatasetSpec, Callable[..., object]] = Registry("dataset", "scssl.datasets", DatasetSpec)

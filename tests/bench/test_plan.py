@@ -9,7 +9,7 @@ import pytest
 
 import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError
-from scssl.bench import identity, plan
+from scssl.bench import code, identity, plan
 from scssl.methods.simclr import SimCLR
 
 GIVEN = {"tasks": None, "seeds": 1, "batch_key": "batch", "label_key": "cell_type"}
@@ -125,10 +125,10 @@ def test_the_code_counts(small, monkeypatch):
 def test_source_is_told_apart():
     from scssl.methods.vicreg import VICReg
 
-    assert identity.training(SimCLR) != identity.training(VICReg)
+    assert code.hash_of([SimCLR]) != code.hash_of([VICReg])
     assert identity.scoring("cell_typing") != identity.scoring("batch_correction")
     made = type("Typed", (SimCLR,), {"__module__": "__main__"})
-    assert identity.source_of(made) != identity.source_of(SimCLR)
+    assert code.hash_of([made]) != code.hash_of([SimCLR])
 
 
 def test_versions_of_what_a_method_imports_count(tmp_path, monkeypatch):
@@ -137,10 +137,13 @@ def test_versions_of_what_a_method_imports_count(tmp_path, monkeypatch):
     file.write_text(
         "import json\nfrom scssl import tl\ndef learn():\n    import scib_metrics.utils\n    from sklearn import svm\n"
     )
-    assert identity._imported(file) == ("scib-metrics", "scikit-learn")
-    before = identity.source_of(SimCLR)
-    monkeypatch.setattr(identity, "_versions", lambda libraries: dict.fromkeys(libraries, "99"))
-    assert identity.source_of(SimCLR) != before
+    names = {name.partition(".")[0] for name in code.imported(file)} - {"json", "scssl"}
+    assert list(code.versions(tuple(names))) == ["scib-metrics", "scikit-learn"]
+    before = code.hash_of([SimCLR])
+    monkeypatch.setattr(code, "versions", lambda libraries: dict.fromkeys(libraries, "99"))
+    code._below.cache_clear()
+    assert code.hash_of([SimCLR]) != before
+    code._below.cache_clear()
 
 
 def test_a_plan_survives_as_text(small):

@@ -15,8 +15,8 @@ import torch
 import scssl as ssl
 from scssl._registry import METHODS
 from scssl.data.gene_sets import GeneSets
-from scssl.data.source import Batch
 from scssl.nn.decoders import OUTPUTS
+from scssl.train.batches import Batch
 from scssl.views import masks
 
 GENES, CELLS = 24, 5
@@ -187,12 +187,12 @@ def test_isolated_masks_hide_no_modality():
         ssl.pp.gene_sets(
             part, {name: list(part.var_names[i : i + 3]) for i, name in enumerate("abcdefgh")}, min_genes=3
         )
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
 
-    source = Source.from_data(mdata)
+    cells = Cells.from_data(mdata)
     kind = METHODS.get("mae")
     shares = {
-        mask: kind.prepare(kind.configure(mask=mask, rate=0.25), source, mdata).alone
+        mask: kind.prepare(kind.configure(mask=mask, rate=0.25), cells).masking.alone
         for mask in ("random", "gene_programme", "gp_to_gp")
     }
     assert shares == {"random": 0.5, "gene_programme": 0.5, "gp_to_gp": 0.0}

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 import scssl as ssl
 from scssl._registry import METHODS
-from scssl.data.source import Batch
 from scssl.nn.momentum import momentum_at
+from scssl.train.batches import Batch
 from scssl.train.device import seeded
 
 

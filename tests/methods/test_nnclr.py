@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from scssl._registry import METHODS
-from scssl.data.source import Batch
 from scssl.nn.losses import nt_xent
+from scssl.train.batches import Batch
 from scssl.train.device import seeded
 
 WIDTH = 5

@@ -11,8 +11,8 @@ import torch
 import scssl as ssl
 from scssl._errors import InputError
 from scssl._registry import METHODS
-from scssl.data.source import Batch
 from scssl.nn.alignment import Alignment, clip
+from scssl.train.batches import Batch
 
 TRAINED = [name for name in METHODS.names() if METHODS.describe(name).trains]
 

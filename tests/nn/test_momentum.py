@@ -53,7 +53,7 @@ def test_the_target_of_byol_moves_and_gets_no_gradient(pbmc, monkeypatch):
 def test_one_step_of_byol_moves_the_target_and_reaches_the_embedding_layer():
     """The layer that makes the embedding learns; the copy follows by the closed form, and never by a gradient."""
     from scssl._registry import METHODS
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
     kind = METHODS.get("byol")
     with torch.random.fork_rng():

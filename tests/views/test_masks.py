@@ -10,7 +10,7 @@ import torch
 
 from scssl._errors import InputError
 from scssl.data.gene_sets import GeneSets
-from scssl.data.source import Batch
+from scssl.train.batches import Batch
 from scssl.views import masks
 
 N, GENES = 400, 60

@@ -1,119 +1,136 @@
-"""What decides a result, as hashes: content of the data, source of the code, versions of the libraries below it.
+"""Identity of results: hashes of everything that a line of the table reads, and of the code that makes and scores it.
 
-Nobody has to remember to raise a version number: a changed line in what trains or scores gives other hashes, a changed
-figure or sentence does not.
+Nobody has to remember to raise a version number, and nothing that is not read makes a difference.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.metadata
-import inspect
 import json
-import sys
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import scssl
-from scssl import _files, _keys
-from scssl._registry import METRICS, TASKS
-from scssl.data.columns import is_mudata
+from scssl import _keys
+from scssl._registry import METHODS, METRICS, TASKS
+from scssl.bench import code
+from scssl.data.columns import as_text, column
+from scssl.data.container import counts_layer, modalities, parts_of
 from scssl.data.gene_sets import identity_of as identity_of_sets
 from scssl.data.identity import data_id
+from scssl.data.recipe import kind_of
+from scssl.models.applies import LABELS, modalities_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-_IMPORTS = (ast.Import, ast.ImportFrom)
-_ROOT = Path(scssl.__file__).parent
-_TRAINING = (
-    "_random.py",
-    "_neighbors.py",
-    "data/*.py",
-    "nn/*.py",
-    "views/*.py",
-    "train/*.py",
-    "methods/_*.py",
-    "models/*.py",
-)
-_SCORING = ("_random.py", "_neighbors.py", "metrics/_*.py", "tasks/_*.py", "data/*.py")
-_CHOICE = ("flavor", "n_top_genes", "batch_key")
-"""What of a recipe is done again without the cells that are held out."""
-_TRAINING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
-_SCORING_LIBRARIES = ("numpy", "scipy", "scikit-learn", "igraph", "pynndescent")
+    from scssl.bench.lines import Entry
+    from scssl.bench.plan import Setting
+
+TRAINING = ("scssl.bench.training", "scssl.models.fit", "scssl.models.query")
+SCORING = ("scssl.tasks._score", "scssl.tasks._cells")
+CHOICE = ("flavor", "n_top_genes", "batch_key")
+"""Fields of a recipe that are done again without the cells that are held out."""
 
 
-def content(data: Any, *, layer: str | None, identity: str) -> str:
-    """Hash of the data and of what is chosen from them: `identity`, marked genes, recipe and what it chose from, gene sets."""
-    parts = data.mod if is_mudata(data) else {_keys.DEFAULT_MODALITY: data}
-    about: dict[str, Any] = {}
-    for name, part in parts.items():
-        marked = part.var.get(_keys.HIGHLY_VARIABLE, [])
+class Content:
+    """Hashes of the parts of an object, each computed when it is first asked for.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData; it must not change in the meantime.
+    whole
+        Hash of all that scores read.
+    """
+
+    def __init__(self, data: Any, whole: str) -> None:
+        self.data, self.whole = data, whole
+        self._known: dict[tuple[str, ...], str] = {}
+
+    def of_line(self, entry: Entry, setting: Setting, *, held_out: bool) -> list[Any]:
+        """Hash of every part of the data that a line reads to be trained.
+
+        Parameters
+        ----------
+        entry
+            The line.
+        setting
+            Columns and layer that all lines share.
+        held_out
+            Whether cells are held out: variable genes are then chosen again.
+        """
+        spec, kind = METHODS.describe(entry.method), METHODS.get(entry.method)
+        request = entry.request(setting.request(), seed=0)
+        config = kind.configure(request.preset, **request.config)
+        reads = kind.reads(config)
+        taken, _ = modalities_for(spec, self.data, request.modalities)
+        found: list[Any] = [self.column(request.batch_key)]
+        if entry.taught or LABELS in spec.needs:
+            found.append(self.column(setting.label_key))
+        for name, part in parts_of(self.data, taken if modalities(self.data) else request.modalities).items():
+            layer = counts_layer(part, request.layer) if spec.values == "counts" else request.layer
+            found += [name, layer, self.values(name, part, layer), self.marked(name, part, request.mask_by)]
+            if "counts" in reads:
+                found.append(self.values(name, part, _keys.COUNTS_LAYER))
+            if "gene_sets" in reads:
+                found.append(identity_of_sets(part))
+            if held_out and request.mask_by == _keys.HIGHLY_VARIABLE and kind_of(name) == "rna":
+                found += self.choice(name, part)
+        return found
+
+    def values(self, name: str, part: Any, layer: str | None) -> str:
+        """Hash of the values of a layer with the names of cells and genes; empty if there is no such layer."""
+        if layer is not None and layer not in part.layers:
+            return ""
+        return self._once(("values", name, str(layer)), lambda: data_id(part, layer=layer))
+
+    def marked(self, name: str, part: Any, mask_by: str | None) -> str:
+        """Hash of the genes that a column of ``var`` marks."""
+        if mask_by is None or mask_by not in part.var:
+            return ""
+        marks = part.var[mask_by]
+        return self._once(("mask", name, mask_by), lambda: _sha(np.asarray(marks, dtype=bool).tobytes()))
+
+    def column(self, key: str | None) -> str:
+        """Hash of a column of ``obs``."""
+        if key is None:
+            return ""
+        return self._once(
+            ("column", key), lambda: _sha("\0".join(as_text(column(self.data, key, parameter=key))).encode())
+        )
+
+    def choice(self, name: str, part: Any) -> list[Any]:
+        """The recipe by which variable genes are chosen again, and what it reads."""
         done = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
-        recipe = [done.get(name) for name in _CHOICE]  # not when it was run
-        counts = data_id(part, layer=_keys.COUNTS_LAYER) if str(done.get("flavor")).startswith("seurat_v3") else ""
-        about[name] = [hashlib.sha256(np.asarray(marked, dtype=bool).tobytes()).hexdigest(), recipe, counts]
-        sets = identity_of_sets(part)  # which masks draw from; absent where there are none
-        about[name] += [sets] if sets else []
-    return _files.fingerprint([identity, layer, about])
+        found: list[Any] = [done.get(field) for field in CHOICE]  # not when it was run
+        if done.get("batch_key"):
+            found.append(self.column(done["batch_key"]))
+        if str(done.get("flavor")).startswith("seurat_v3"):
+            found.append(self.values(name, part, _keys.COUNTS_LAYER))
+        return found
+
+    def _once(self, key: tuple[str, ...], made: Any) -> str:
+        if key not in self._known:
+            self._known[key] = made()
+        return self._known[key]
 
 
-def training(method: Any) -> str:
-    """Hash of the code and the libraries that train a method."""
-    return _files.fingerprint([_source(_TRAINING), source_of(method), _versions(_TRAINING_LIBRARIES)])
+def training(entry: Entry, setting: Setting) -> str:
+    """Hash of the code and the libraries that train a line: of its method and of the views of its configuration."""
+    kind = METHODS.get(entry.method)
+    request = entry.request(setting.request(), seed=0)
+    config = kind.configure(request.preset, **request.config)
+    modules = (*TRAINING, "scssl.models.finetune") if entry.taught else TRAINING
+    return code.hash_of([kind, *kind.parts(config)], modules)
 
 
 def scoring(task: str, metrics: Sequence[str] | None = None) -> str:
     """Hash of the code and the libraries that score a task, and of the metrics that it computes."""
     asked = TASKS.get(task)
     names = asked().metrics() if metrics is None else metrics
-    about = [[name, source_of(METRICS.get(name))] for name in names]
-    return _files.fingerprint([_source(_SCORING), source_of(asked), about, _versions(_SCORING_LIBRARIES)])
+    return code.hash_of([asked, *(METRICS.get(name) for name in names)], SCORING)
 
 
-def source_of(thing: Any) -> str:
-    """Hash of the file that defines a class or function, and of the versions of what that imports.
-
-    Of its own lines alone if it was typed in a notebook.
-    """
-    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
-    if file is not None and thing.__module__ != "__main__":
-        return _files.fingerprint([_hash([Path(file)]), _versions(_imported(Path(file)))])
-    try:
-        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
-    except (OSError, TypeError):  # typed where no source is kept
-        return f"{thing.__module__}.{thing.__qualname__}"
-
-
-@cache
-def _imported(file: Path) -> tuple[str, ...]:
-    """Distributions that a source file imports from, at its top or inside of functions; none if it is compiled."""
-    if file.suffix != ".py":
-        return ()
-    asked = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, _IMPORTS)]
-    names = {alias.name for node in asked if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in asked if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    packages = {name.partition(".")[0] for name in names} - {scssl.__name__, *sys.stdlib_module_names}
-    known = importlib.metadata.packages_distributions() if packages else {}
-    return tuple(sorted({distribution for package in packages for distribution in known.get(package, [])}))
-
-
-@cache
-def _source(patterns: tuple[str, ...]) -> str:
-    return _hash(sorted(file for pattern in patterns for file in _ROOT.glob(pattern)))
-
-
-def _hash(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
-@cache
-def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in libraries}
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

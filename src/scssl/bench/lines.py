@@ -16,7 +16,10 @@ from scssl._registry import METHODS
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl._words import listed, nearest, unknown
+from scssl.data.cells import COUNTS
 from scssl.data.columns import as_text, column
+from scssl.data.slots import dense, slot
+from scssl.models.applies import LABELS, obstacles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +51,8 @@ class Entry:
     key: str
     method: str
     options: dict[str, Any] = field(default_factory=dict)
+    label_key: str = ""
+    """Column of the labels, for methods that learn from them."""
 
     @property
     def given(self) -> bool:
@@ -79,8 +84,13 @@ class Entry:
 
     def request(self, base: Request, *, seed: int) -> Request:
         """What to train: what all lines share, with the options of this one."""
+        spec = METHODS.describe(self.method)
         named = {k: v for k, v in self.options.items() if k in _REQUEST_FIELDS}
         config = {k: v for k, v in self.options.items() if k not in (*_REQUEST_FIELDS, _FINETUNE)}
+        if spec.values == COUNTS:  # the layer of the others holds logarithms; counts are found where they are
+            named.setdefault("layer", None)
+        if LABELS in spec.needs and self.label_key:
+            config.setdefault("label_key", self.label_key)
         return replace(base, **named, method=self.method, seed=seed, config=config)
 
     def check(self, batch_key: str | None) -> None:
@@ -88,12 +98,24 @@ class Entry:
         if not self.given:
             self.ingredients(batch_key)
 
+    def reason_against(self, data: Any, split: Split, *, batch_key: str | None) -> str:
+        """Why the line cannot be computed of these data without the cells of a split, in words; empty if it can."""
+        if self.given:
+            return ""
+        spec = METHODS.describe(self.method)
+        if split.column and not spec.inductive:
+            return f"method {spec.name!r} is transductive: it cannot embed cells that it was not fitted to"
+        request = self.request(_base(self.method, batch_key), seed=0)
+        asked = obstacles(spec, data, config=request.config, batch_key=batch_key, wanted=request.modalities)
+        found = next(asked, None)
+        return "" if found is None else f"{found.message} {found.fix}".strip()
+
     def ingredients(self, batch_key: str | None) -> dict[str, Any]:
         """All that decides the model besides data and seed, with every default written out."""
         from scssl.methods._base import plain
-        from scssl.models.fit import Request, within_batch
+        from scssl.models.fit import within_batch
 
-        request = self.request(Request(method=self.method, batch_key=batch_key), seed=0)
+        request = self.request(_base(self.method, batch_key), seed=0)
         kind = METHODS.get(self.method)
         return {
             "method": self.method,
@@ -102,6 +124,13 @@ class Entry:
             **{name: getattr(request, name) for name in ("layer", "modalities", "mask_by", "precision", "devices")},
             **({_FINETUNE: asdict(self.tuning(""))} if self.taught else {}),
         }
+
+
+def _base(method: str, batch_key: str | None) -> Request:
+    """A request that only names the method and the batches."""
+    from scssl.models.fit import Request
+
+    return Request(method=method, batch_key=batch_key)
 
 
 @dataclass(frozen=True)
@@ -137,7 +166,12 @@ class Split:
         return as_text(column(data, self.column, parameter="split_key")).to_numpy() == self.value
 
 
-def entries(methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]], *, optional: bool = False) -> list[Entry]:
+def entries(
+    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]],
+    *,
+    label_key: str | None = None,
+    optional: bool = False,
+) -> list[Entry]:
     """Lines of the table: names of methods, or ``{"line": {"method": ..., "temperature": ...}}``.
 
     Raises
@@ -160,7 +194,8 @@ def entries(methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]], *, o
             raise InputError(msg, code="bad_methods", parameter="methods", fix=fix)
         method = str(options.get("method", key))
         METHODS.describe(method)
-        made.append(Entry(str(key), method, _plain({k: v for k, v in options.items() if k != "method"})))
+        own = _plain({k: v for k, v in options.items() if k != "method"})
+        made.append(Entry(str(key), method, own, label_key or ""))
     return made
 
 
@@ -183,18 +218,13 @@ def given(data: Any, embeddings: str | Sequence[str]) -> list[Entry]:
     """
     made = []
     for name in [embeddings] if isinstance(embeddings, str) else embeddings:
-        slot = name if name in data.obsm else _keys.embedding(name)
-        if slot not in data.obsm:
+        place = slot(data, name)
+        if place not in data.obsm:
             raise unknown("embedding", name, [str(k) for k in data.obsm], parameter="embeddings")  # noqa: EM101
-        content = hashlib.sha256(np.ascontiguousarray(dense(data.obsm[slot])).tobytes()).hexdigest()
-        key = _keys.bare(slot)
-        made.append(Entry(key, key, {_OBSM: slot, "content": content}))
+        content = hashlib.sha256(np.ascontiguousarray(dense(data.obsm[place])).tobytes()).hexdigest()
+        key = _keys.bare(place)
+        made.append(Entry(key, key, {_OBSM: place, "content": content}))
     return made
-
-
-def dense(stored: Any) -> np.ndarray:
-    """An entry of ``obsm`` as an array: it may be a frame or sparse."""
-    return np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored)
 
 
 def seed_list(seeds: int | Sequence[int]) -> list[int]:

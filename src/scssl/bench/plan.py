@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scssl import _files, _keys
+from scssl import _files
 from scssl._errors import InputError
 from scssl._registry import METHODS, TASKS
 from scssl._validate import enforce
@@ -18,8 +18,9 @@ from scssl._validate.columns import label as check_label
 from scssl._words import unknown
 from scssl.bench import identity
 from scssl.bench.lines import EACH, Split, entries, given, seed_list, splits
-from scssl.data.columns import is_mudata
+from scssl.data.container import is_mudata
 from scssl.data.identity import data_id
+from scssl.models.applies import modalities_for
 from scssl.tasks._score import named
 from scssl.tasks._values import source_of
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scssl.bench.lines import Entry
+    from scssl.models.fit import Request
 
-FORMAT = 1
+FORMAT = 2  # 2: jobs say why they cannot be done
 CONTROLS = "controls"
 
 
@@ -39,8 +41,6 @@ class Setting:
     data: str = "data"
     """Name of the data in the table."""
     data_id: str = ""
-    content: str = ""
-    """Hash of the data and of all that is chosen from them, see :func:`scssl.bench.identity.content`."""
     n_obs: int = 0
     layer: str | None = None
     batch_key: str | None = None
@@ -55,6 +55,14 @@ class Setting:
     path: str = ""
     """File of the data, for those who have nothing but the plan."""
     cache_dir: str = ""
+
+    def request(self) -> Request:
+        """What all lines that are trained share."""
+        from scssl.models.fit import Request
+
+        return Request(
+            method="", layer=self.layer, batch_key=self.batch_key, accelerator=self.accelerator, progress=False
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ class Job:
     seed: int
     split: Split
     cells: dict[str, str]
+    reason: str = ""
+    """Why nothing can be computed, in words, known before anything is trained; empty if it can."""
 
     @property
     def key(self) -> str:
@@ -170,10 +180,11 @@ class Plan:
         if counted != s.data_id:
             msg = f"The plan is for the data {s.data_id}, these are {counted}."
             raise InputError(msg, code="other_data", parameter="plan", fix="Make a plan for these data.")
-        setting = replace(s, content=identity.content(data, layer=s.layer, identity=found))
+        content = identity.Content(data, found)
         for job in self.jobs:
             split = Split.of(data, job.split.name, job.split.column, job.split.value) if job.split.column else Split()
-            again = _job(job.entry, job.seed, split, tuple(job.cells), setting)
+            reason = job.entry.reason_against(data, split, batch_key=s.batch_key) if job.entry else ""
+            again = _job(job.entry, job.seed, split, tuple(job.cells), s, content=content, reason=reason)
             if again != job:
                 msg = (
                     f"The plan was made with another version of scssl, of its libraries, or of {job.method!r} or its "
@@ -210,7 +221,7 @@ def plan(
         told = () if without is None else wanted_of.ABOUT_UNLABELLED
         enforce(problem for problem in check_label(data, label_key, batch_key) if problem.code not in told)
     wanted, chosen_metrics = wanted_of.scores(tasks, metrics)
-    chosen = [*entries(methods, optional=bool(len(embeddings))), *given(data, embeddings)]
+    chosen = [*entries(methods, label_key=label_key, optional=bool(len(embeddings))), *given(data, embeddings)]
     _named_once(chosen)
     repeats = seed_list(seeds)
     found = splits(data, batch_key=batch_key, split_key=split_key, held_out=held_out)
@@ -221,7 +232,6 @@ def plan(
     setting = Setting(
         data=name or "data",
         data_id=_counted(found_id, without),
-        content=identity.content(data, layer=layer, identity=found_id),
         n_obs=int(data.n_obs),
         layer=layer,
         batch_key=batch_key,
@@ -234,12 +244,21 @@ def plan(
         cache_dir=cache_dir,
     )
     places = [(Split(), whole)] * bool(whole) + [(split, kept_out) for split in found if kept_out]
-    jobs = [_job(None, min(repeats), split, names, setting) for split, names in places]
+    content = identity.Content(data, found_id)
+    jobs = [_job(None, min(repeats), split, names, setting, content=content) for split, names in places]
     for entry in chosen:
         entry.check(batch_key)
         for seed in repeats[:1] if entry.given else repeats:
             jobs += [
-                _job(line, seed, split, part, setting)
+                _job(
+                    line,
+                    seed,
+                    split,
+                    part,
+                    setting,
+                    content=content,
+                    reason=line.reason_against(data, split, batch_key=batch_key),
+                )
                 for split, names in places
                 for line, part in _inputs(entry, names, data, target)
             ]
@@ -281,7 +300,10 @@ def _inputs(entry: Entry, tasks: tuple[str, ...], data: Any, target: str | None)
     free = entry.given or not is_mudata(data) or "modalities" in entry.options
     if not blind or free or METHODS.get(entry.method).embeds_one:
         return [(entry, tasks)]
-    alone = replace(entry, options={**entry.options, "modalities": [source_of(data, None, target)]})
+    source = source_of(data, None, target)
+    if modalities_for(METHODS.describe(entry.method), data, None)[0] == [source]:
+        return [(entry, tasks)]
+    alone = replace(entry, options={**entry.options, "modalities": [source]})
     rest = tuple(name for name in tasks if name not in blind)
     return [(alone, blind), *([(entry, rest)] if rest else [])]
 
@@ -314,23 +336,34 @@ def _tasks(
     return whole, kept_out
 
 
-def _job(entry: Entry | None, seed: int, split: Split, tasks: Sequence[str], setting: Setting) -> Job:
-    """A job with its identifiers."""
+def _job(
+    entry: Entry | None,
+    seed: int,
+    split: Split,
+    tasks: Sequence[str],
+    setting: Setting,
+    *,
+    content: identity.Content,
+    reason: str = "",
+) -> Job:
+    """A job with its identifiers: what it reads, how it is trained, how each task is scored."""
     s = setting
-    about: list[Any] = [s.content, split.cells, seed]
+    about: list[Any] = [split.cells, seed]
     if entry is None:
-        about += [CONTROLS]
+        about += [CONTROLS, content.whole]
+    elif reason:
+        about += [content.whole, entry.method, entry.options, reason]
     elif entry.given:
-        about += [entry.method, entry.options]
+        about += [content.whole, entry.method, entry.options]
     else:
-        about += [entry.ingredients(s.batch_key), s.layer, s.batch_key, s.accelerator]
-        about += [_keys.HIGHLY_VARIABLE, identity.training(METHODS.get(entry.method))]
+        about += [entry.ingredients(s.batch_key), s.accelerator, identity.training(entry, s)]
+        about += content.of_line(entry, s, held_out=bool(split.column))
     model_id = _files.fingerprint(about)
     target = {task: s.target if "target" in TASKS.describe(task).needs else None for task in tasks}
     cells = {}
     for task in tasks:
         chosen = named(task, s.metrics)
-        asked: list[Any] = [model_id, task, target[task], identity.scoring(task, chosen)]
+        asked: list[Any] = [model_id, s.data_id, task, target[task], identity.scoring(task, chosen)]
         asked += [] if s.metrics is None and s.unlabelled is None else [chosen, s.unlabelled and sorted(s.unlabelled)]
         cells[task] = _files.fingerprint(asked)
-    return Job(model_id, entry, seed, split, cells)
+    return Job(model_id, entry, seed, split, cells, reason)

@@ -8,19 +8,14 @@ import numpy as np
 import pandas as pd
 
 from scssl._validate import enforce
-from scssl._validate.columns import places, present
+from scssl._validate.places import found, present
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def is_mudata(data: Any) -> bool:
-    """Whether an object holds several modalities."""
-    return hasattr(data, "mod")
-
-
 def column(data: Any, key: str, *, parameter: str) -> pd.Series:
-    """The column `key`, one value a cell of `data`: of the object, else of the first modality that has it.
+    """The column `key`, one value a cell of `data`: of the object, else of its modalities, see :func:`found`.
 
     Raises
     ------
@@ -28,18 +23,25 @@ def column(data: Any, key: str, *, parameter: str) -> pd.Series:
         If no such column exists; lists those that do.
     """
     enforce(present(data, key, parameter))
-    return next(places(data, key))
+    return found(data, key)  # type: ignore[return-value] - it is present
+
+
+def classes(values: pd.Series) -> pd.Categorical:
+    """Labels as categories of their own type (text, whole numbers, booleans), in the order of the column; those that occur."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return pd.Categorical(values.cat.remove_unused_categories())
+    return pd.Categorical(values.astype(object).infer_objects())
 
 
 def as_text(values: pd.Series) -> pd.Series:
     """The values as text, missing ones as ``nan`` or ``None``, which pandas 3 would leave missing; dtype object."""
-    made, absent = values.astype(str).astype(object), values.isna().to_numpy()
-    if absent.any():
-        made.iloc[absent] = [str(value) for value in values[absent]]
+    made, absent = values.astype(str).astype(object), np.flatnonzero(values.isna())
+    if len(absent):
+        made.iloc[absent] = [str(value) for value in values.iloc[absent]]
     return made
 
 
-def codes(values: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
+def codes(values: pd.Series) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Integer codes and names of the categories that occur (unused ones are dropped)."""
     categorical = pd.Categorical(as_text(values))
-    return categorical.codes.astype(np.int64), [str(c) for c in categorical.categories]
+    return categorical.codes.astype(np.int64), tuple(str(c) for c in categorical.categories)

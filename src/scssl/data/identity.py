@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import scipy.sparse as sp
 
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
 
 
 def data_id(
@@ -57,17 +57,17 @@ def data_id(
     return digest.hexdigest()
 
 
-def source_id(source: Source) -> str:
+def cells_id(cells: Cells) -> str:
     """Hash of everything that a graph of cells is made of: values of the selected genes, names and batches of the cells."""
     digest = hashlib.blake2b(digest_size=8)
-    for modality, matrix in source.matrices.items():
+    for modality, matrix in cells.matrices.items():
         digest.update(f"{modality}:{matrix.shape}".encode())
         _add(digest, matrix)
-    for modality, there in source.present.items():
+    for modality, there in cells.present.items():
         digest.update(modality.encode() + there.tobytes())
-    digest.update(_hash(source.obs_names))
-    if source.batch is not None:
-        digest.update(_hash(np.asarray(source.batch_names, dtype=object)[source.batch]))
+    digest.update(_hash(cells.names))
+    if cells.batch is not None:
+        digest.update(_hash(np.asarray(cells.batch_names, dtype=object)[cells.batch]))
     return digest.hexdigest()
 
 

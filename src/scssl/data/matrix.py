@@ -31,10 +31,18 @@ def genes_of(adata: ad.AnnData, mask_by: str | None) -> np.ndarray:
 
 def rows(adata: ad.AnnData, start: int, stop: int, layer: str | None = None) -> Any:
     """A block of consecutive cells, read from disk if the object is backed."""
-    part = values(adata, layer)[start:stop]
+    return _loaded(values(adata, layer)[start:stop])
+
+
+def _loaded(part: Any) -> Any:
     for load in ("to_memory", "compute"):  # anndata's backed sparse matrices, dask arrays
         part = getattr(part, load)() if hasattr(part, load) else part
     return part
+
+
+def some_rows(adata: ad.AnnData, positions: np.ndarray, layer: str | None = None) -> sp.csr_array:
+    """Some cells, all genes, as :func:`csr` gives them; `positions` rise."""
+    return canonical(_by_rows(_loaded(values(adata, layer)[positions])))
 
 
 def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None = None) -> sp.csr_array:
@@ -74,9 +82,14 @@ def placed(matrix: sp.csr_array, positions: np.ndarray) -> sp.csr_array:
     return _sparse.from_rows(own.data, found[own.indices], own.indptr, shape=(matrix.shape[0], len(positions)))
 
 
+def native(values: Any) -> Any:
+    """The values in the byte order of this machine, the only one that scipy and pandas compute with."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+
+
 def _by_rows(block: Any) -> sp.csr_array:
     half = block.dtype == np.float16  # which scipy does not know
-    return sp.csr_array(block.astype(np.float32) if half else block)
+    return sp.csr_array(block.astype(np.float32) if half else native(block))
 
 
 def handed_out(matrix: sp.csr_array) -> sp.csr_matrix:

@@ -7,7 +7,7 @@ the whole data set, so that every cell has the partners that were found for it, 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,10 +16,10 @@ from scssl import _keys, _sparse
 from scssl._errors import InputError
 from scssl._neighbors import nearest
 from scssl.data.components import decompose
-from scssl.data.identity import graph_id, source_id
+from scssl.data.identity import graph_id
 
 if TYPE_CHECKING:
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
 
 KNN, BBKNN, MNN = KINDS = ("knn", "bbknn", "mnn")
 COMPONENTS = 50
@@ -27,15 +27,15 @@ _COMPONENTS = "components"
 Edges = tuple[np.ndarray, np.ndarray]
 
 
-def partners(source: Source, kind: str, k: int) -> sp.csr_array:
-    """The graph of a kind for the cells of `source`, from 50 principal components of all modalities.
+def partners(cells: Cells, kind: str, k: int) -> sp.csr_array:
+    """The graph of a kind for the cells, from 50 principal components of all modalities.
 
     Modalities that some cells lack are left out, as long as one is complete: else cells would be alike because they lack
     the same.
 
     Parameters
     ----------
-    source
+    cells
         Cells, with the selected genes; its batches are those that `kind` is about.
     kind
         ``"knn"``: the nearest cells of the same batch, of all cells if there are no batches. ``"bbknn"``: the nearest
@@ -53,42 +53,50 @@ def partners(source: Source, kind: str, k: int) -> sp.csr_array:
     InputError
         If `kind` needs batches, and there are not two.
     """
-    check(source, kind)
-    x = _components(source)
-    batch = np.zeros(len(x), dtype=int) if source.batch is None else source.batch
+    check(cells, kind)
+    x = _components(cells)
+    batch = np.zeros(len(x), dtype=int) if cells.batch is None else cells.batch
     groups = [np.flatnonzero(batch == code) for code in np.unique(batch)]
-    edges = {KNN: _within, BBKNN: _balanced, MNN: _mutual}[kind](x, groups, k)
+    edges = {KNN: _within, BBKNN: _balanced, MNN: mutual}[kind](x, groups, k)
     rows, columns = (np.concatenate(side) for side in zip(*edges, strict=True))
     return _graph(rows, columns, len(x))
 
 
-def _components(source: Source) -> np.ndarray:
+def _components(cells: Cells) -> np.ndarray:
     """Where the cells are, computed once for all graphs of a run."""
-    if _COMPONENTS not in source.known:
-        complete = {name: matrix for name, matrix in source.matrices.items() if name not in source.present}
-        source.known[_COMPONENTS] = decompose(complete or source.matrices, COMPONENTS).scores.astype(np.float32)
-    return source.known[_COMPONENTS]
+    if _COMPONENTS not in cells.known:
+        complete = {name: matrix for name, matrix in cells.matrices.items() if name not in cells.present}
+        cells.known[_COMPONENTS] = decompose(complete or cells.matrices, COMPONENTS).scores.astype(np.float32)
+    return cells.known[_COMPONENTS]
 
 
-def check(source: Source, kind: str) -> None:
+def check(cells: Cells, kind: str) -> None:
     """Refuse a kind that looks across batches where there are not two of them."""
-    if kind == KNN or len(source.batch_names) > 1:
+    if kind == KNN or len(cells.batch_names) > 1:
         return
-    if source.batch is None:
+    if cells.batch is None:
         there, fix = "no batch_key was given", "Pass batch_key=, e.g. 'batch', or use 'knn', which needs no batches."
     else:
-        there, fix = f"there is one batch, {source.batch_names[0]!r}", "Use 'knn', which needs no batches."
+        there, fix = f"there is one batch, {cells.batch_names[0]!r}", "Use 'knn', which needs no batches."
     msg = f"{kind!r} looks for partners across batches, and {there}."
     raise InputError(msg, code="needs_batch_key", parameter="batch_key", fix=fix)
 
 
-def stored(data: Any, source: Source, kind: str, k: int) -> sp.csr_array | None:
+def found(cells: Cells, kind: str, k: int) -> sp.csr_array:
+    """The graph that :func:`scssl.pp.partners` left in the object, if it was made of these very cells and values; else a new one."""
+    graph = stored(cells, kind, k)
+    return partners(cells, kind, k) if graph is None else graph
+
+
+def stored(cells: Cells, kind: str, k: int) -> sp.csr_array | None:
     """The graph that :func:`scssl.pp.partners` left in the object, if it was made of these very cells and values."""
-    wanted = {"kind": kind, "k": k, "cells": source_id(source)}
-    for key, record in _keys.peek(data).get(_keys.PARTNERS, {}).items():
+    if cells.container is None:  # some of the cells of an object
+        return None
+    wanted = {"kind": kind, "k": k, "cells": cells.identity}
+    for key, record in _keys.peek(cells.container).get(_keys.PARTNERS, {}).items():
         slot = _keys.partners(key)
-        if slot in data.obsp and all(record.get(name) == value for name, value in wanted.items()):
-            graph = sp.csr_array(data.obsp[slot])
+        if slot in cells.container.obsp and all(record.get(name) == value for name, value in wanted.items()):
+            graph = sp.csr_array(cells.container.obsp[slot])
             if graph_id(graph) == record["graph"]:
                 return graph
     return None
@@ -112,7 +120,7 @@ def _balanced(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
     return _within(x, groups, k) + [_across(x, other, cells, k) for other, cells in zip(rest, groups, strict=True)]
 
 
-def _mutual(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
+def mutual(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
     """Pairs of cells of two groups of which each is among the nearest of the other; lengths of cells do not count."""
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(x.dtype).tiny)
     edges: list[Edges] = []

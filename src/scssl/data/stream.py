@@ -35,7 +35,7 @@ def streamed(adata: ad.AnnData, layer: str | None = None) -> bool:
 
 
 class Stream:
-    """Stands for a CSR matrix in :class:`~scssl.data.source.Source`: the rows that are asked for are read when they are.
+    """Stands for a CSR matrix in :class:`~scssl.data.cells.Cells`: the rows that are asked for are read when they are.
 
     Parameters
     ----------

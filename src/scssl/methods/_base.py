@@ -1,31 +1,27 @@
-"""What a method is: a description, a frozen configuration, what it builds and its loss. Everything else is shared."""
+"""The contract of a method: a description, a frozen configuration, fitting, embedding, and a state that can be saved."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from scssl._errors import InputError
+from scssl._errors import InputError, NotFittedError
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl._words import listed, nearest
-from scssl.nn.alignment import Alignment
-from scssl.nn.encoders import ACTIVATIONS, CLIP, FUSIONS, Encoder
-from scssl.nn.norm import BATCH_NORMS, DOMAIN, NONE, BatchNorm1d
-from scssl.train.loop import Run, train
 from scssl.views.pipeline import describe, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import torch
+
     from scssl._registry import MethodSpec
-    from scssl.data.source import Batch, Source
-    from scssl.views.masks import Masking
+    from scssl.data.cells import Cells
+    from scssl.train.loop import History, Run
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,33 @@ class Config:
     """Dimensions of the embedding (of each modality)."""
 
 
-class Method(nn.Module, ABC):
-    """A method as a torch module.
+@dataclass(frozen=True)
+class State:
+    """A fitted method as plain things: what a saved model holds.
+
+    Parameters
+    ----------
+    tensors
+        Arrays or tensors of any shape, by name.
+    meta
+        Values of JSON.
+    """
+
+    tensors: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Prepared(ABC):
+    """Facts about all cells that a method needs in training."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Hash of the facts: a run that is resumed must have found the same ones."""
+
+
+class Method(ABC):
+    """A method of any kind: trained by the shared loop, by another library, or computed in closed form.
 
     Parameters
     ----------
@@ -46,52 +67,119 @@ class Method(nn.Module, ABC):
     sizes
         Number of features of each modality.
     batches
-        Names of the experimental batches, in the order of their codes in :attr:`Batch.batch`; empty if there are none.
+        Names of the experimental batches, in the order of their codes; empty if there are none.
     """
 
     spec: ClassVar[MethodSpec]
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named changes of the defaults, e.g. ``paper``: the published hyper-parameters."""
+    cells_at_a_time: ClassVar[int] = 4096
+    """Cells that are embedded together, unless the caller says otherwise."""
     embeds_one: bool = False
     """Whether cells can be embedded from one of several modalities alone."""
+    classes: tuple[str, ...] = ()
+    """Labels that the method tells apart."""
 
     def __init__(self, config: Any, sizes: Mapping[str, int], batches: Sequence[str] = ()) -> None:
-        super().__init__()
         self.config, self.sizes, self.batches = config, dict(sizes), tuple(batches)
-        self.classes: tuple[str, ...] = ()
-        self.classifier: nn.Module | None = None
-        self.build()
 
-    def add_classifier(self, classes: Sequence[str]) -> None:
-        """Put a linear layer on the standardised embedding, of one output a class; replaces one that is there."""
-        self.classes = tuple(classes)
-        norm = BatchNorm1d(self.n_dims, affine=False)
-        self.classifier = nn.Sequential(norm, nn.Linear(self.n_dims, len(self.classes)))
+    @classmethod
+    def prepare(cls, config: Any, cells: Cells) -> Prepared | None:
+        """Find out, once before fitting, what the method has to know about all cells; ``None`` if nothing."""
+        return None
 
-    @abstractmethod
-    def build(self) -> None:
-        """Make the layers and buffers; `self.config`, `self.sizes` and `self.batches` are there."""
+    @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        """Parts of the data beside values, genes and codes that a configuration reads: ``"counts"``, ``"gene_sets"``."""
+        return frozenset()
 
-    @abstractmethod
-    def represent(self, batch: Batch) -> Tensor:
-        """The embedding of a batch, shape ``(cells, width)``."""
-
-    def decode(self, embedding: Tensor) -> dict[str, Tensor]:
-        """Values of every modality from embeddings; of methods whose description says ``decodes``."""
-        msg = f"method {self.spec.name!r} does not reconstruct its input"
-        raise NotImplementedError(msg)
-
-    def embed(self, batch: Batch) -> Tensor:
-        """What is kept of a batch, shape ``(cells, n_dims)``: the embedding, unless a method keeps something else."""
-        return self.represent(batch)
-
-    def start(self, source: Source) -> None:
-        """Set new weights that are better taken from the cells than drawn."""
+    @classmethod
+    def parts(cls, config: Any) -> tuple[type, ...]:
+        """Classes that a configuration brings in by name: views. Their code is part of the identity of a result."""
+        return ()
 
     @abstractmethod
-    def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
-        """Fit to the cells and return the history (empty if there are no epochs)."""
+    def fit(self, cells: Cells, run: Run) -> History:
+        """Fit to the cells and return the history, one record an epoch (empty if there are no epochs)."""
+
+    def continued(self, cells: Cells, run: Run) -> Self:
+        """A method that has also seen other cells (new batches of a query); this one is left as it is.
+
+        Raises
+        ------
+        InputError
+            If the method cannot do that.
+        """
+        msg = f"method {self.spec.name!r} does not learn from a query: it embeds new cells as they are."
+        raise InputError(msg, code="cannot_continue", parameter="model", fix="Call ssl.tl.embed(query, model).")
+
+    @abstractmethod
+    def embed(self, batch: Any) -> Any:
+        """Embedding of some cells, shape ``(cells, n_dims)``; `batch` is what :meth:`embedded` reads."""
+
+    def embedded(self, cells: Cells, index: np.ndarray) -> np.ndarray:
+        """Embedding of the cells at some positions, float32."""
+        return np.asarray(self.embed(cells.take(index)), dtype=np.float32)
+
+    def decoded(self, cells: Cells, index: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of every modality, as the method makes them of the cells at some positions: ``"values"`` in `spec.gives`.
+
+        Raises
+        ------
+        InputError
+            If the method does not decode.
+        """
+        msg = f"method {self.spec.name!r} does not reconstruct its input."
+        fix = "Train one that does: those that give 'values' in ssl.tl.methods(full=True)."
+        raise InputError(msg, code="cannot_decode", parameter="model", fix=fix)
+
+    def classified(self, cells: Cells, index: np.ndarray) -> np.ndarray:
+        """Probability of each of `classes` for the cells at some positions, shape ``(cells, classes)``.
+
+        Raises
+        ------
+        NotFittedError
+            If it has never seen a label.
+        """
+        msg = f"The model ({self.spec.name!r}) has no classification head: it has never seen a label."
+        fix = "Make one first: ssl.tl.finetune(reference, model, label_key='cell_type')."
+        raise NotFittedError(msg, code="no_classifier", parameter="model", fix=fix)
+
+    @abstractmethod
+    def state(self) -> State:
+        """The fitted method as plain things."""
+
+    @classmethod
+    @abstractmethod
+    def restored(
+        cls, config: Any, genes: Mapping[str, np.ndarray], codes: Mapping[str, Sequence[str]], state: State
+    ) -> Self:
+        """The fitted method that :meth:`state` described.
+
+        Parameters
+        ----------
+        config
+            Its configuration.
+        genes
+            For each modality the names of its genes.
+        codes
+            ``"batch"`` and ``"label"``: names of the batches and labels that it knows.
+        state
+            What :meth:`state` returned.
+        """
+
+    def aligned(self, cells: Cells) -> Cells:
+        """Cells whose batches have the numbers that the method knows them by."""
+        return cells
+
+    def has_to_learn(self, cells: Cells) -> bool:
+        """Whether these cells have no embedding before the method is :meth:`continued` on them: of batches it must know."""
+        return False
+
+    def on(self, device: torch.device) -> Self:
+        """The method on a device, ready to embed; a method without tensors of torch stays where it is."""
+        return self
 
     @property
     def n_dims(self) -> int:
@@ -122,19 +210,52 @@ class Method(nn.Module, ABC):
             values["views"] = resolve(values["views"])
         return cls.Config(**{name: _plain(value) for name, value in values.items()})
 
-    @classmethod
-    def prepare(cls, config: Any, source: Source, data: Any) -> Masking | None:
-        """Find out, once before training, what the method has to know about all cells; `data` are not changed.
-
-        Returns
-        -------
-        What is hidden in training, ``None`` for methods that compare two views.
-        """
-        return None
-
     def plain_config(self) -> dict[str, Any]:
         """The configuration as plain values; ``configure(**plain)`` gives it back."""
         return plain(self.config)
+
+
+class Transductive(Method):
+    """A method that places the cells it is fitted to and no others.
+
+    :meth:`fit` puts their embedding into `fitted`, float32 of shape ``(cells, n_dims)``, in the order of the cells.
+    """
+
+    fitted: np.ndarray
+
+    def embed(self, batch: Any) -> Any:
+        """Refused: other cells have no place in the embedding.
+
+        Raises
+        ------
+        InputError
+            Always; says what to call instead.
+        """
+        msg = f"method {self.spec.name!r} is transductive: it embeds the cells that it was fitted to and no others."
+        fix = "Fit it to all cells together, or name new cells by neighbours in another embedding: ssl.tl.annotate."
+        raise InputError(msg, code="transductive", parameter="model", fix=fix)
+
+    def embedded(self, cells: Cells, index: np.ndarray) -> np.ndarray:
+        """Embedding of the cells at some positions, which have to be the cells that the method was fitted to."""
+        return self.fitted[index]
+
+    @property
+    def n_dims(self) -> int:
+        """Width of the embedding."""
+        return self.fitted.shape[1]
+
+    def state(self) -> State:
+        """The embedding of the cells."""
+        return State({"fitted": self.fitted})
+
+    @classmethod
+    def restored(
+        cls, config: Any, genes: Mapping[str, np.ndarray], codes: Mapping[str, Sequence[str]], state: State
+    ) -> Self:
+        """The method with the embedding of its cells."""
+        made = cls(config, {name: len(names) for name, names in genes.items()}, codes.get("batch", ()))
+        made.fitted = np.asarray(state.tensors["fitted"])
+        return made
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -148,133 +269,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return tuple(_plain(part) for part in value) if isinstance(value, list | tuple) else value
-
-
-@dataclass(frozen=True)
-class TrainedConfig(Config):
-    """Configuration of every method that is trained by gradient descent."""
-
-    hidden: tuple[int, ...] = (128,)
-    """Widths of the hidden layers of the encoder."""
-    dropout: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
-    """Share of the embedding dropped in training."""
-    hidden_dropout: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
-    """Share of each hidden layer of the encoder dropped in training."""
-    activation: str = field(default="relu", metadata={"choices": tuple(ACTIVATIONS)})
-    """Activation of the hidden layers of the encoder: ``"relu"`` or ``"selu"``."""
-    fusion: str = field(default="concat", metadata={"choices": FUSIONS})
-    """How several modalities become one embedding: ``"concat"`` (side by side), ``"mean"``, ``"add"``, or ``"clip"``: side
-    by side, and a second loss makes the modalities of a cell find each other."""
-    batch_norm: str = field(default=BATCH_NORMS[0], metadata={"choices": BATCH_NORMS})
-    """``"shared"``: the norms of the encoder standardise all cells alike; ``"domain"``: the cells of each batch by the
-    statistics of their batch, which removes shifts and scales of a batch. Needs a batch key. ``"none"``: no norms."""
-    views: Any = field(default_factory=lambda: resolve("clear"))
-    """Pipeline of views: a name or a list. With several batches, ``mixing`` takes the place of the default."""
-    keep_projector: bool = False
-    """Whether cells are embedded by the projection head too, instead of the encoder alone. Evaluations of scSSL-Bench found
-    no gain in it."""
-    max_epochs: int = field(default=60, metadata={"at_least": 1})
-    """Passes over the cells."""
-    batch_size: int = field(default=256, metadata={"at_least": 2})
-    """Cells in a mini-batch."""
-    learning_rate: float = field(default=1e-3, metadata={"above": 0})
-    """Constant step size of Adam. The paper's 1e-4 needs several times the epochs on sets of some thousand cells."""
-    weight_decay: float = field(default=1e-6, metadata={"at_least": 0})
-    """Pull of the weights towards zero, as Adam adds it to the gradient."""
-    patience: int | None = field(default=None, metadata={"at_least": 1})
-    """Stop after this many epochs without improvement of the loss; ``None`` never stops early."""
-    total: float | None = field(default=None, metadata={"above": 0})
-    """Sum to which the network scales each cell over the genes of the model, between two logarithms; ``None``: values are
-    taken as they are. For published weights that were trained on such values."""
-
-
-class SelfSupervised(Method):
-    """A method that trains the shared encoder with a loss over two views; it adds heads and the loss."""
-
-    Config: ClassVar[type[Config]] = TrainedConfig
-    embeds_one = True
-    encoder: Encoder
-    project: nn.Module
-    """The projection head, of methods that have one."""
-
-    def build(self) -> None:
-        """The encoder, then the heads of the method."""
-        c = self.config
-        if self.tells_batches_apart and not self.batches:
-            msg = f"batch_norm={c.batch_norm!r} keeps statistics of each batch and needs to know the batches."
-            raise InputError(msg, code="needs_batch_key", parameter="batch_key", fix="Pass batch_key=, e.g. 'batch'.")
-        if c.fusion == CLIP and len(self.sizes) < 2:
-            msg = f"fusion={c.fusion!r} brings modalities of a cell together, and there is one: {listed(list(self.sizes))}."
-            raise InputError(
-                msg, code="needs_modalities", parameter="fusion", fix="Pass a MuData, or leave fusion out."
-            )
-        self.align = Alignment() if c.fusion == CLIP else None
-        self.encoder = Encoder(
-            self.sizes,
-            hidden=c.hidden,
-            width=c.width,
-            dropout=c.dropout,
-            fusion=c.fusion,
-            total=c.total,
-            activation=c.activation,
-            hidden_dropout=c.hidden_dropout,
-            norm=c.batch_norm != NONE,
-            n_domains=len(self.batches) if self.tells_batches_apart else 0,
-            **self.encoder_options(),
-        )
-        self.build_heads(self.encoder.width)
-        if c.keep_projector and not hasattr(self, "project"):
-            msg = f"keep_projector=True asks for a projection head, and {self.spec.name!r} has none."
-            raise InputError(msg, code="no_projector", parameter="keep_projector", fix="Leave keep_projector out.")
-        self.embeds_one = not c.keep_projector  # the head takes all modalities together
-
-    def encoder_options(self) -> dict[str, Any]:
-        """What the method asks of the encoder beyond the configuration that all share."""
-        return {}
-
-    @property
-    def tells_batches_apart(self) -> bool:
-        """Whether the norms keep statistics of each batch."""
-        return self.config.batch_norm == DOMAIN
-
-    @property
-    def n_dims(self) -> int:
-        """Width of the embedding, all modalities together."""
-        return self.config.projector[-1] if self.config.keep_projector else self.encoder.width
-
-    def embed(self, batch: Batch) -> Tensor:
-        """The output of the encoder, or of the projection head where the configuration keeps it."""
-        z = self.represent(batch)
-        return self.project(z) if self.config.keep_projector else z
-
-    def build_heads(self, width: int) -> None:
-        """Make what the loss needs on top of an embedding of `width` dimensions."""
-
-    @abstractmethod
-    def loss(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
-        """``loss`` to go down, and other terms to be watched, as scalars."""
-
-    def objective(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
-        """What is minimised: the loss of the method, and the alignment of modalities where ``fusion="clip"`` asks for it."""
-        if self.align is None:
-            return self.loss(views)
-        with self.encoder.recorded() as made:
-            terms = self.loss(views)
-        alignment = torch.stack([self.align(batch, codes) for batch, codes in made]).mean()
-        return terms | {"loss": terms["loss"] + alignment, "alignment": alignment}
-
-    def after_step(self, progress: float) -> None:
-        """Hook after each step, with the share of the run that is done: momentum updates and the like."""
-
-    @property
-    def paced(self) -> bool:
-        """Whether training goes by the share of the run that is done, so that its length has to be known at the start."""
-        return type(self).after_step is not SelfSupervised.after_step
-
-    def represent(self, batch: Batch) -> Tensor:
-        """The output of the encoder, which heads and the loss build on."""
-        return self.encoder(batch)
-
-    def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
-        """Train by the shared loop."""
-        return train(self, source, run)

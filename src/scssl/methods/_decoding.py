@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
 
 from scssl._errors import InputError
-from scssl.data.counts import prepare_factors
-from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.data.counts import factors_of
+from scssl.methods._base import Prepared
+from scssl.methods._trained import SelfSupervised, TrainedConfig
 from scssl.nn.decoders import OUTPUTS, Decoder
+from scssl.train.batches import Batches, with_factors
 from scssl.views.masks import Masking
 from scssl.views.pipeline import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
-    from scssl.data.source import Batch, Source
+    from scssl.data.cells import Cells
+    from scssl.train.batches import Batch, Draw
 
 START_CELLS = 1024  # cells from which the means are taken that the decoder starts with
 
@@ -66,6 +71,27 @@ class DecodingConfig(TrainedConfig):
     errors of values between 0 and 1, for published weights."""
 
 
+@dataclass(frozen=True)
+class Asked(Prepared):
+    """What is hidden of the cells and predicted, and their factors between values and counts.
+
+    Parameters
+    ----------
+    masking
+        The masks.
+    factors
+        For each modality whose counts are predicted, one number a cell.
+    """
+
+    masking: Masking
+    factors: Mapping[str, np.ndarray]
+
+    @property
+    def identity(self) -> str:
+        """Hash of the masks: gene sets stand beside the data and the configuration."""
+        return self.masking.identity
+
+
 class Decoding(SelfSupervised):
     """A method that encodes cells and reconstructs them."""
 
@@ -85,17 +111,34 @@ class Decoding(SelfSupervised):
         )
 
     @classmethod
-    def prepare(cls, config: Any, source: Source, data: Any) -> Masking:
-        """Find the factors between counts and values, if they are needed; nothing is hidden."""
-        if OUTPUTS[config.output].counts:
-            prepare_factors(source, data, who=f"output={config.output!r}", parameter="output")
+    def reads(cls, config: Any) -> frozenset[str]:
+        """The parts that the views read, and the counts where these are predicted."""
+        return super().reads(config) | ({"counts"} if OUTPUTS[config.output].counts else frozenset())
+
+    @classmethod
+    def prepare(cls, config: Any, cells: Cells) -> Asked:
+        """Find the factors between counts and values, if they are needed, and what is to be hidden."""
+        super().prepare(config, cells)
+        counted = OUTPUTS[config.output].counts
+        factors = factors_of(cells, who=f"output={config.output!r}", parameter="output") if counted else {}
+        return Asked(cls.masking(config, cells), factors)
+
+    @classmethod
+    def masking(cls, config: Any, cells: Cells) -> Masking:
+        """The part of a cell that the network does not see: nothing."""
         return Masking()
 
-    def start(self, source: Source) -> None:
+    def inputs(self, batch: Batch, draw: Draw) -> tuple[Batch, Batch]:
+        """The visible part of one view of the cells, and the cells themselves."""
+        asked = cast("Asked", draw.prepared)
+        batch = with_factors(batch, asked.factors, draw.index)
+        return asked.masking(self.view(batch, draw, 0), seed=draw.seed, counters=draw.counters), batch
+
+    def start(self, cells: Cells) -> None:
         """Begin at the mean of each gene, which would take many steps to learn."""
-        cells = np.unique(np.linspace(0, source.n_obs - 1, min(source.n_obs, START_CELLS)).astype(int))
+        some = np.unique(np.linspace(0, cells.n_obs - 1, min(cells.n_obs, START_CELLS)).astype(int))
         for name in self.sizes:
-            self.start_from(name, source.rows(name, cells))
+            self.start_from(name, Batches(cells).values(name, some))
 
     def start_from(self, name: str, x: Tensor) -> None:
         """Begin from some cells of a modality, shape ``(cells, features)``."""

@@ -14,8 +14,8 @@ from scssl.methods._decoding import PAPER, Decoding, DecodingConfig
     title="Autoencoder",
     family="baseline",
     reference="richter2025delineating",
-    decodes=True,
-    within_batch="off",
+    compares="off",
+    gives=("values", "history"),
     summary="no mask: what a masked autoencoder has to be better than if the mask is to matter",
 )
 class Autoencoder(Decoding):

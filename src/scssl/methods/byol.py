@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import nn
 
 from scssl._registry import METHODS
-from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.methods._trained import SelfSupervised, TrainedConfig
 from scssl.nn.heads import head
 from scssl.nn.losses import distance_to_target
 from scssl.nn.momentum import follow, follower, momentum_at
@@ -16,7 +16,7 @@ from scssl.nn.momentum import follow, follower, momentum_at
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
 
 @METHODS.register(
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     title="BYOL",
     family="distillation",
     reference="grill2020byol",
+    gives=("history",),
     summary="no negatives: one view predicts what a slowly following copy of the network makes of the other",
 )
 class BYOL(SelfSupervised):

@@ -14,7 +14,7 @@ from scssl.views.masks import masking as masking_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
     from scssl.nn.inputs import Input
     from scssl.views.masks import Masking
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     title="Masked autoencoder",
     family="masked",
     reference="richter2025delineating",
-    decodes=True,
-    within_batch="off",
+    compares="off",
+    gives=("values", "history"),
     summary="hidden genes are predicted from the visible ones, at random or by gene programmes; pretrain big, use small",
 )
 class MAE(Decoding):
@@ -95,8 +95,12 @@ class MAE(Decoding):
             entry.token.data.copy_(x.mean(dim=0))
 
     @classmethod
-    def prepare(cls, config: Any, source: Source, data: Any) -> Masking:
-        """Find the gene sets of the mask."""
-        super().prepare(config, source, data)
+    def reads(cls, config: Any) -> frozenset[str]:
+        """As every method that decodes, and the gene sets of a mask that is made of them."""
+        return super().reads(config) | (frozenset() if config.mask == RANDOM else {"gene_sets"})
+
+    @classmethod
+    def masking(cls, config: Any, cells: Cells) -> Masking:
+        """The masks, with their gene sets."""
         how = {"key": config.gene_sets, "modality_rate": config.modality_rate}
-        return masking_of(config.mask, config.rate, source, data, **how)
+        return masking_of(config.mask, config.rate, cells, **how)

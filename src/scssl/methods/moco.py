@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from scssl._registry import METHODS
-from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.methods._trained import SelfSupervised, TrainedConfig
 from scssl.nn.heads import head
 from scssl.nn.losses import info_nce
 from scssl.nn.momentum import follow, follower, momentum_at
@@ -18,7 +18,7 @@ from scssl.nn.queue import Queue
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
 
 @METHODS.register(
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     family="contrastive",
     reference="he2020moco",
     masks=True,
-    within_batch="mask",
+    compares="mask",
+    gives=("history",),
     summary="many negatives at a small batch size: a cell repels the cells of the last mini-batches, kept in a queue",
 )
 class MoCo(SelfSupervised):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from scssl._registry import METHODS
-from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.methods._trained import SelfSupervised, TrainedConfig
 from scssl.nn.heads import head
 from scssl.nn.losses import nt_xent
 from scssl.nn.queue import Queue
@@ -16,7 +16,7 @@ from scssl.nn.queue import Queue
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
 ANY, OWN, OTHER = NEIGHBORS = ("any", "own", "other")
 
@@ -27,7 +27,8 @@ ANY, OWN, OTHER = NEIGHBORS = ("any", "own", "other")
     family="contrastive",
     reference="dwibedi2021nnclr",
     masks=True,
-    within_batch="mask",
+    compares="mask",
+    gives=("history",),
     summary="a cell attracts the cell most similar to its other view, so that positives are real cells, not only noise",
 )
 class NNCLR(SelfSupervised):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from scssl._registry import METHODS
 from scssl.data.components import decompose
 from scssl.methods import _base
+from scssl.methods._network import Network
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch, Source
-    from scssl.train.loop import Run
+    from scssl.data.cells import Cells
+    from scssl.train.batches import Batch
+    from scssl.train.loop import History, Run
 
 
 @METHODS.register(
@@ -23,12 +25,11 @@ if TYPE_CHECKING:
     title="PCA",
     family="baseline",
     reference="pearson1901pca",
-    trains=False,
-    decodes=True,
-    within_batch="off",
+    compares="off",
+    gives=("values",),
     summary="the baseline that every method has to justify itself against",
 )
-class PCA(_base.Method):
+class PCA(Network):
     r"""Principal components of the log-normalised values :cite:p:`pearson1901pca`, by scikit-learn.
 
     .. math:: y = W (x - \bar{x})
@@ -80,9 +81,9 @@ class PCA(_base.Method):
             for name, mean, part, scale in zip(self.sizes, means, parts, scales, strict=True)
         }
 
-    def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
+    def fit(self, cells: Cells, run: Run) -> History:
         """Decompose the covariance of all cells."""
-        matrices = {name: source.matrices[name] for name in self.sizes}
+        matrices = {name: cells.matrices[name] for name in self.sizes}
         found = decompose(matrices, len(self.components), seed=run.seed)
         self.components.zero_()
         self.components[: len(found.weights)] = torch.from_numpy(found.weights)

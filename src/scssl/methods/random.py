@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from scssl import _random
 from scssl._registry import METHODS
-from scssl.methods._base import Method
+from scssl.methods._network import Network
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch, Source
-    from scssl.train.loop import Run
+    from scssl.data.cells import Cells
+    from scssl.train.batches import Batch
+    from scssl.train.loop import History, Run
 
 
 @METHODS.register(
     "random",
     title="Random noise",
     family="control",
-    trains=False,
-    within_batch="off",
+    compares="off",
     summary="noise that belongs to each cell's name: the floor of every metric",
 )
-class RandomNoise(Method):
+class RandomNoise(Network):
     """Standard normal noise drawn for the name of each cell: the floor of every metric."""
 
     salt: Tensor
@@ -39,6 +39,6 @@ class RandomNoise(Method):
         drawn = _random.noise(batch.cell.numpy(), self.config.width, int(self.salt))
         return torch.from_numpy(drawn).to(self.salt.device)
 
-    def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
+    def fit(self, cells: Cells, run: Run) -> History:
         """Nothing is learned."""
         return []

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from scssl._registry import METHODS
-from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.methods._trained import SelfSupervised, TrainedConfig
 from scssl.nn.heads import head
 from scssl.nn.losses import nt_xent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
 
 @METHODS.register(
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     family="contrastive",
     reference="chen2020simclr",
     masks=True,
-    within_batch="mask",
+    compares="mask",
+    gives=("history",),
     summary="a strong first choice: two views of a cell attract, other cells of its batch repel",
 )
 class SimCLR(SelfSupervised):

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scssl._registry import METHODS
-from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.methods._trained import SelfSupervised, TrainedConfig
 from scssl.nn.heads import head
 from scssl.nn.losses import distance_to_target
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
 
 @METHODS.register(
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     title="SimSiam",
     family="distillation",
     reference="chen2021simsiam",
+    gives=("history",),
     summary="the smallest of all: one view predicts the other, and the gradient of the other is stopped",
 )
 class SimSiam(SelfSupervised):

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl._registry import METHODS
 from scssl.methods import _base
+from scssl.methods._network import Network
 from scssl.nn.encoders import ACTIVATIONS, Encoder
 from scssl.nn.norm import NONE, SHARED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch, Source
-    from scssl.train.loop import Run
+    from scssl.data.cells import Cells
+    from scssl.train.batches import Batch
+    from scssl.train.loop import History, Run
 
 
 @METHODS.register(
     "untrained",
     title="Untrained encoder",
     family="control",
-    trains=False,
-    within_batch="off",
+    compares="off",
     summary="random weights: what the architecture gives away for free; a trained method has to beat it",
 )
-class Untrained(_base.Method):
+class Untrained(Network):
     """The encoder with random weights: what the architecture alone gives.
 
     By default that of the methods that compare views. ``hidden=(512, 256), width=128, activation="selu", batch_norm="none",
@@ -68,6 +69,6 @@ class Untrained(_base.Method):
         """The output of the encoder."""
         return self.encoder(batch)
 
-    def learn(self, source: Source, run: Run) -> list[dict[str, Any]]:
+    def fit(self, cells: Cells, run: Run) -> History:
         """Nothing is learned."""
         return []

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from scssl._registry import METHODS
-from scssl.methods._base import SelfSupervised, TrainedConfig
+from scssl.methods._trained import SelfSupervised, TrainedConfig
 from scssl.nn.heads import head
 from scssl.nn.losses import vicreg
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
 
 @METHODS.register(
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     family="redundancy",
     reference="bardes2022vicreg",
     masks=True,
+    gives=("history",),
     summary="no negatives: views agree while every dimension keeps its spread and its independence",
 )
 class VICReg(SelfSupervised):

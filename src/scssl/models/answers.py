@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from scssl import _sparse
-from scssl._errors import InputError, TrainingError
+from scssl._errors import TrainingError
 from scssl.data.hide import hidden, keys
-from scssl.models.model import EMBED_BATCH
+from scssl.models.query import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import scipy.sparse as sp
 
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
     from scssl.models.model import Model
 
 
@@ -104,24 +104,13 @@ def decoded(
     InputError
         If the method does not decode, or the data cannot be used.
     """
-    if not model.module.spec.decodes:
-        msg = f"method {model.method!r} does not reconstruct its input."
-        fix = "Train one that does: ssl.tl.methods(full=True).query('decodes')."
-        raise InputError(msg, code="cannot_decode", parameter="model", fix=fix)
-    source, _ = model.source(data, layer=layer, modality=modality, stream=hide is None)
+    cells, _ = model.cells(data, layer=layer, modality=modality, stream=hide is None)
     if hide is not None:
-        source.matrices = {name: _without(source, name, hide) for name in source.matrices}
-    device = model.device
-    module = model.module.to(device).eval()
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.features}
-    step = batch_size or EMBED_BATCH
-    with torch.no_grad():
-        for start in range(0, source.n_obs, step):
-            index = np.arange(start, min(start + step, source.n_obs))
-            values = module.decode(module.represent(source.take(index, device)))
-            for name, held in parts.items():
-                held.append(values[name].float().cpu().numpy())
-    return {name: _finite(np.concatenate(held), name) for name, held in parts.items()}
+        cells = replace(cells, matrices={name: _without(cells, name, hide) for name in cells.matrices}, known={})
+    method = model.module.on(model.device)
+    step = batch_size or method.cells_at_a_time
+    made = [method.decoded(cells, index) for index in blocks(cells.n_obs, step)]
+    return {name: _finite(np.concatenate([part[name] for part in made]), name) for name in model.features}
 
 
 def aligned(values: np.ndarray, own: Sequence[str] | np.ndarray, wanted: Sequence[str]) -> np.ndarray:
@@ -133,11 +122,11 @@ def aligned(values: np.ndarray, own: Sequence[str] | np.ndarray, wanted: Sequenc
     return found
 
 
-def _without(source: Source, name: str, seed: int) -> sp.csr_array:
+def _without(cells: Cells, name: str, seed: int) -> sp.csr_array:
     """The values of a modality with the hidden entries at zero."""
-    matrix = source.matrices[name]
-    cells, genes = source.cell.view(np.uint64), keys(map(str, source.features[name]))
-    gone = hidden(np.repeat(cells, np.diff(matrix.indptr)), genes[matrix.indices], seed=seed)
+    matrix = cells.matrices[name]
+    rows, genes = cells.cell.view(np.uint64), keys(map(str, cells.genes[name]))
+    gone = hidden(np.repeat(rows, np.diff(matrix.indptr)), genes[matrix.indices], seed=seed)
     kept = np.where(gone, 0, matrix.data).astype(matrix.data.dtype)
     return _sparse.from_rows(kept, matrix.indices, matrix.indptr, shape=matrix.shape)
 

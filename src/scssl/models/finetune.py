@@ -23,19 +23,25 @@ from scssl._validate import config as check_config
 from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._words import listed
+from scssl.data.cells import Codes
 from scssl.data.columns import as_text, column
+from scssl.data.columns import classes as classes_of
 from scssl.data.identity import data_id
+from scssl.methods._network import network_of
 from scssl.models.holdout import by_cell, by_group
 from scssl.models.model import Model
 from scssl.train.device import resolve as resolve_device
 from scssl.train.device import seeded
 from scssl.train.loop import Run, train
+from scssl.train.phase import ONE_PHASE
 from scssl.train.sampler import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scssl.data.source import Batch
+    from scssl.data.cells import Cells
+    from scssl.train.batches import Batch, Draw
+    from scssl.train.phase import Phase
 
 HEAD, LAST, ALL = TRAIN = ("head", "last", "all")
 BALANCED = "balanced"
@@ -100,10 +106,28 @@ class Supervised(nn.Module):
         """The embedding, by the method itself."""
         return self.method.embed(batch)
 
-    def objective(self, views: tuple[Batch, Batch]) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch, draw: Draw) -> Batch:
+        """The cells as they are."""
+        return batch
+
+    def compared(self, batch: Batch, draw: Draw) -> tuple[Batch, Batch]:
+        """The cells as they are, twice."""
+        return batch, batch
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One."""
+        return ONE_PHASE
+
+    def trains_on(self, cells: Cells) -> None:
+        """All cells of the sampler."""
+
+    def before_epoch(self, epoch: int, cells: Cells) -> None:
+        """Nothing comes before an epoch."""
+
+    def objective(self, inputs: Batch) -> dict[str, Tensor]:
         """Cross-entropy, weighted by class, and the share of cells whose label is found."""
-        cells, label = views[0], cast("Tensor", views[0].label)
-        logits = self.method.classifier(self.embed(cells))
+        label = cast("Tensor", inputs.label)
+        logits = self.method.classifier(self.embed(inputs))
         right = (logits.detach().argmax(dim=1) == label).float().mean()
         return {"loss": nn.functional.cross_entropy(logits, label, self.weights), "accuracy": right}
 
@@ -118,23 +142,24 @@ def finetune(data: Any, model: Model, tuning: Tuning) -> Model:
     labelled = np.flatnonzero(labels.notna())
     classes, codes = np.unique(labels.iloc[labelled].to_numpy(dtype=str), return_inverse=True)
     notes += told(_left_out(labels, tuning.label_key))
-    source, found = model.source(data, layer=tuning.layer)
-    source.label = np.full(source.n_obs, -1, dtype=np.int64)
-    source.label[labelled] = codes
+    cells, found = model.cells(data, layer=tuning.layer)
+    known = np.full(cells.n_obs, -1, dtype=np.int64)
+    known[labelled] = codes
+    cells = cells.with_codes(label=Codes(known, tuple(classes.tolist())))
     held, how = _held_out(data, codes, labelled, tuning)
     notes += told(how if how.endswith(".") else "")
 
-    module = copy.deepcopy(model.module)
+    module = copy.deepcopy(network_of(model.module, parameter="model"))
     device = resolve_device(tuning.accelerator)
     with seeded(_random.derive(tuning.seed, "classifier"), device):
         module.add_classifier(classes.tolist())
     supervised = Supervised(module, _trained(module, tuning.train), _weights(codes[~held], len(classes), tuning))
     identity = data_id(data, layer=tuning.layer, columns=(tuning.label_key, tuning.group_key))
     run = _run(tuning, labelled, held, device, _run_id(model, tuning, identity))
-    if source.stream is not None:
-        run = replace(run, sampler=run.sampler.in_blocks(source.stream.block))
+    if cells.stream is not None:
+        run = replace(run, sampler=run.sampler.in_blocks(cells.stream.block))
     started = time.perf_counter()
-    history = train(supervised, source, run)
+    history = train(supervised, cells, run)
     module.requires_grad_()
     about = {
         **asdict(tuning), "held_out": how, "classes": len(classes), "n_labelled": len(labelled),
@@ -145,6 +170,7 @@ def finetune(data: Any, model: Model, tuning: Tuning) -> Model:
         **model.record,
         "finetuned": _files.canonical({k: v for k, v in about.items() if k not in ("checkpoint_dir", "progress")}),
         "config_id": _files.fingerprint([model.record["config_id"], _settled(tuning)], 12),
+        "label_type": classes_of(column(data, tuning.label_key, parameter="label_key")).categories.inferred_type,
         "seed": int(tuning.seed),
         "layer": tuning.layer or model.record["layer"],
         "n_obs": len(labelled),
@@ -245,12 +271,12 @@ def _run(tuning: Tuning, labelled: np.ndarray, held: np.ndarray, device: torch.d
         method="finetune",
         seed=tuning.seed,
         device=device,
-        views=(),
         sampler=Sampler(len(training), tuning.batch_size, (training,)),
         max_epochs=tuning.max_epochs,
         learning_rate=_step_size(tuning),
         weight_decay=tuning.weight_decay,
         held_out=labelled[held] if held.any() else None,
+        ahead=False,
         patience=tuning.patience,
         precision=tuning.precision,
         checkpoint_dir=Path(tuning.checkpoint_dir) if tuning.checkpoint_dir else None,
@@ -269,6 +295,6 @@ def _settled(tuning: Tuning) -> dict[str, Any]:
 def _run_id(model: Model, tuning: Tuning, identity: str) -> str:
     """Hash of all that decides the run but its length: a longer run continues a shorter one."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, value in model.module.state_dict().items():
+    for name, value in network_of(model.module, parameter="model").state_dict().items():
         digest.update(name.encode() + value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return _files.fingerprint([digest.hexdigest(), _settled(tuning), tuning.seed, identity])

@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-import scssl
 from scssl import _clock, _files, _keys, _random
 from scssl._errors import InputError, told
 from scssl._registry import METHODS, MethodSpec
+from scssl._validate import WARNING, Problem, enforce
 from scssl._validate import columns as check_columns
 from scssl._validate import config as check_config
-from scssl._validate import enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._validate import sizes as check_sizes
-from scssl.data.columns import is_mudata
-from scssl.data.identity import data_id
+from scssl.data.cells import COUNTS, Cells
+from scssl.data.container import counts_layer, is_mudata, modalities, parts_of
 from scssl.data.recipe import kind_of
-from scssl.data.source import Source, parts_of
-from scssl.methods._base import SelfSupervised
+from scssl.methods._network import network_of
+from scssl.methods._trained import Trained
+from scssl.models.applies import LABELS, modalities_for, obstacles
 from scssl.models.holdout import at_random
 from scssl.models.model import Model
+from scssl.models.record import Record, identity_of
 from scssl.models.transfer import said, transfer
 from scssl.train import monitor
 from scssl.train.device import resolve as resolve_device
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from scssl._validate import Problem
-    from scssl.views.masks import Masking
+    from scssl.methods._base import Method, Prepared
+    from scssl.train.loop import History
 
 
 _NO_MIXING = (
@@ -80,7 +81,11 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
     yield from check_objects.container(data)
     if request.checkpoint_dir is not None:
         yield from check_paths.target(request.checkpoint_dir, parameter="checkpoint_dir")
-    parts = parts_of(data, request.modalities)
+    yield from obstacles(spec, data, config=request.config, batch_key=request.batch_key, wanted=request.modalities)
+    taken, note = modalities_for(spec, data, request.modalities)
+    if note:
+        yield Problem("modalities_left_out", "modalities", note, severity=WARNING)
+    parts = parts_of(data, taken if modalities(data) else request.modalities)
     if is_mudata(data):
         yield from check_objects.measured(data, list(parts), parameter="modalities")
     for name, part in parts.items():
@@ -88,7 +93,12 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
         for found in (
             check_sizes.sizes(part),
             check_names.names(part),
-            check_matrix.matrix(part, layer=request.layer, expects=spec.input if rna else None, genes=request.mask_by),
+            check_matrix.matrix(
+                part,
+                layer=_layer(part, spec, request),
+                expects=check_matrix.EXPECTED[spec.values] if rna else None,
+                genes=request.mask_by,
+            ),
         ):
             yield from (problem.of(name, genes=rna) if is_mudata(data) else problem for problem in found)
     if request.batch_key is not None:
@@ -106,7 +116,7 @@ def within_batch(spec: MethodSpec, request: Request) -> str:
     asked = request.within_batch
     if asked is None:
         no_batches = request.batch_key is None or request.preset == "paper" or not spec.trains
-        return OFF if no_batches else spec.within_batch
+        return OFF if no_batches else spec.compares
     if asked not in WITHIN_BATCH:
         msg = f"within_batch={asked!r} is not one of {', '.join(map(repr, WITHIN_BATCH))}."
         raise InputError(msg, code="bad_within_batch", parameter="within_batch")
@@ -121,62 +131,101 @@ def within_batch(spec: MethodSpec, request: Request) -> str:
 
 def fit(data: Any, request: Request) -> Model:
     """Check, train, and describe what was done. The data are not changed."""
+    return fitted(data, request)[0]
+
+
+def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
+    """As :func:`fit`, with the cells that were read, which need not be checked and read again to be embedded."""
     kind = METHODS.get(request.method)
     config = kind.configure(request.preset, **request.config)
     compared = within_batch(kind.spec, request)
     device = resolve_device(request.accelerator)
     notes = enforce(problems(data, request))
-    source = Source.from_data(
+    taken, _ = modalities_for(kind.spec, data, request.modalities)
+    cells = Cells.from_data(
         data,
         layer=request.layer,
         batch_key=request.batch_key,
-        modalities=request.modalities,
+        label_key=config.label_key if LABELS in kind.spec.needs else None,
+        modalities=taken if kind.spec.kinds else request.modalities,
         mask_by=request.mask_by,
+        values=kind.spec.values,
         stream=_may_stream(kind.spec, config, request),
     )
-    if _mixes(config, source, request, compared):
-        if source.stream is None:
+    if _mixes(config, cells, request, compared):
+        if cells.stream is None:
             config = kind.configure(request.preset, **request.config, views=MIXING)
         else:
             notes += told(_NO_MIXING)
     started = time.perf_counter()
-    for view in getattr(config, "views", ()):
-        view.prepare(source, data)
-    masking = kind.prepare(config, source, data)
+    prepared = kind.prepare(config, cells)
     with seeded(_random.derive(request.seed, "init"), device):
-        module = kind(config, source.sizes, source.batch_names)
-    module.start(source)
-    started_from = "" if request.init is None else _warm(module, source, request.init, notes)
-    identity = data_id(data, layer=request.layer, columns=(request.batch_key,), modalities=list(source.sizes))
-    run = _run(module, source, request, compared=compared, masking=masking, identity=identity + started_from)
+        method = kind(config, cells.sizes, cells.batch_names)
+    started_from = _start(method, cells, request.init, notes)
+    identity = identity_of(data, cells, layer=request.layer, batch_key=request.batch_key)
+    run = _run(method, cells, request, compared=compared, prepared=prepared, identity=identity + started_from)
     notes += told(run.sampler.note)
-    history = _learn(module, source, run, request)
-    record = {
-        **_described(module, source, request, identity=identity, compared=compared),
-        "init": started_from,
-        "epochs": len(history),
-        "seconds": time.perf_counter() - started,
-        "peak_mb": _clock.peak_mb(),
-        "device": str(device),
-    }
-    collapsed = monitor.collapse_note(history[-1]["effective_rank"], config.width) if history else ""
+    history = method.fit(cells, run)
+    collapsed = _collapsed(history, config)
     notes += told(collapsed)
-    record |= {"collapsed": collapsed, "warnings": "\n".join(notes)}
-    return Model(module, source.features, record, pd.DataFrame(history), accelerator=request.accelerator)
+    plain = method.plain_config()
+    record = Record(
+        method=request.method,
+        preset=request.preset,
+        config=_files.canonical(plain),
+        config_id=_files.fingerprint([request.method, plain, compared], 12),
+        seed=int(request.seed),
+        layer=request.layer or "",
+        batch_key=request.batch_key or "",
+        within_batch=compared,
+        n_obs=cells.n_obs,
+        var_hash=_genes_hash(cells),
+        data_id=identity,
+        epochs=len(history),
+        seconds=time.perf_counter() - started,
+        device=str(device),
+        modalities=list(cells.sizes),
+        values=cells.values,
+        n_vars=sum(cells.sizes.values()),
+        in_memory=cells.stream is None,
+        init=started_from,
+        peak_mb=_clock.peak_mb(),
+        collapsed=collapsed,
+        warnings="\n".join(notes),
+    )
+    return Model(method, cells.genes, record.plain(), pd.DataFrame(history), accelerator=request.accelerator), cells
 
 
-def _warm(module: Any, source: Source, init: Model, notes: list[str]) -> str:
+def _layer(part: Any, spec: MethodSpec, request: Request) -> str | None:
+    """Where the values of a modality are read."""
+    return counts_layer(part, request.layer) if spec.values == COUNTS else request.layer
+
+
+def _collapsed(history: History, config: Any) -> str:
+    """A sentence if the embedding lost most of its dimensions, of methods whose history says so."""
+    rank = history[-1].get("effective_rank") if history else None
+    return "" if rank is None else monitor.collapse_note(rank, config.width)
+
+
+def _start(method: Method, cells: Cells, init: Model | None, notes: list[str]) -> str:
+    """Set the weights that are not drawn: from the cells, or from another model."""
+    if isinstance(method, Trained):
+        method.start(cells)
+    return "" if init is None else _warm(method, cells, init, notes)
+
+
+def _warm(method: Method, cells: Cells, init: Model, notes: list[str]) -> str:
     """Start from the weights of another model; what that was and how much of it was of use, as JSON."""
-    coverage = transfer(module, source.features, init)
+    coverage = transfer(network_of(method, parameter="init"), cells.genes, init)
     notes += told(*said(coverage))
     about = {name: init.record[name] for name in ("config_id", "data_id", "seed", "epochs", "created")}
     return _files.canonical({**about, "coverage": coverage})
 
 
-def _mixes(config: Any, source: Source, request: Request, compared: str) -> bool:
+def _mixes(config: Any, cells: Cells, request: Request, compared: str) -> bool:
     """Whether the default views look for the same kind of cell in other batches: where there are several to compare."""
     asked = "views" in request.config or request.preset == "paper" or not hasattr(config, "views")
-    return not asked and compared != OFF and len(source.batch_names) > 1
+    return not asked and compared != OFF and len(cells.batch_names) > 1
 
 
 def _may_stream(spec: MethodSpec, config: Any, request: Request) -> bool:
@@ -186,76 +235,46 @@ def _may_stream(spec: MethodSpec, config: Any, request: Request) -> bool:
 
 
 def _run(
-    module: Any, source: Source, request: Request, *, compared: str, masking: Masking | None, identity: str
+    method: Method, cells: Cells, request: Request, *, compared: str, prepared: Prepared | None, identity: str
 ) -> Run:
-    config = module.config
+    config = method.config
     batch_size = getattr(config, "batch_size", 256)
-    if compared == SAMPLE and source.batch is not None:
-        sampler = Sampler.by_batch(source.batch, source.batch_names, batch_size)
+    if compared == SAMPLE and cells.batch is not None:
+        sampler = Sampler.by_batch(cells.batch, list(cells.batch_names), batch_size)
     else:
-        sampler = Sampler.mixed(source.n_obs, batch_size)
-    held = at_random(source.n_obs, getattr(config, "held_out", 0.0), seed=request.seed)
+        sampler = Sampler.mixed(cells.n_obs, batch_size)
+    held = at_random(cells.n_obs, getattr(config, "held_out", 0.0), seed=request.seed)
     sampler = sampler.without(held) if len(held) else sampler
-    if source.stream is not None:
-        sampler = sampler.in_blocks(source.stream.block)
-    plain = module.plain_config()
+    if cells.stream is not None:
+        sampler = sampler.in_blocks(cells.stream.block)
+    plain = method.plain_config()
     plain.pop("max_epochs", None)  # a longer run continues a shorter one
-    about = [request.method, plain, request.seed, identity, compared, request.precision, _genes_hash(source)]
-    if masking is not None:
-        about.append(masking.identity)  # gene sets stand beside the data and the configuration
+    about = [request.method, plain, request.seed, identity, compared, request.precision, _genes_hash(cells)]
+    if prepared is not None:
+        about.append(prepared.identity)  # gene sets stand beside the data and the configuration
     return Run(
         method=request.method,
         seed=request.seed,
         device=resolve_device(request.accelerator),
-        views=getattr(config, "views", ()),
         sampler=sampler,
         max_epochs=getattr(config, "max_epochs", 0),
         learning_rate=getattr(config, "learning_rate", 0.0),
         weight_decay=getattr(config, "weight_decay", 0.0),
         held_out=held if len(held) else None,
         within_groups=compared == MASK,
-        masking=masking,
+        prepared=prepared,
+        ahead=isinstance(method, Trained) and method.costs_inputs,
+        accelerator=request.accelerator,
+        devices=request.devices,
         patience=getattr(config, "patience", None),
         precision=request.precision,
         checkpoint_dir=Path(request.checkpoint_dir) if request.checkpoint_dir else None,
         run_id=_files.fingerprint(about),
         resume=request.resume,
-        paced=isinstance(module, SelfSupervised) and module.paced,
+        paced=isinstance(method, Trained) and method.paced,
         progress=request.progress,
     )
 
 
-def _learn(module: Any, source: Source, run: Run, request: Request) -> list[dict[str, Any]]:
-    if module.spec.trains and request.devices not in ("auto", 1):
-        from scssl.train.distributed import train_on_several
-
-        return train_on_several(module, source, run, accelerator=request.accelerator, devices=request.devices)
-    return module.learn(source, run)
-
-
-def _described(module: Any, source: Source, request: Request, *, identity: str, compared: str) -> dict[str, Any]:
-    """The record of a model: plain values without ``None``, as they are kept in ``uns``."""
-    plain = module.plain_config()
-    return {
-        "method": request.method,
-        "preset": request.preset,
-        "config": _files.canonical(plain),
-        "config_id": _files.fingerprint([request.method, plain, compared], 12),
-        "seed": int(request.seed),
-        "layer": request.layer or "",
-        "batch_key": request.batch_key or "",
-        "within_batch": compared,
-        "modalities": list(source.sizes),
-        "n_obs": source.n_obs,
-        "in_memory": source.stream is None,
-        "n_vars": sum(source.sizes.values()),
-        "var_hash": _genes_hash(source),
-        "data_id": identity,
-        "version": scssl.__version__,
-        "created": _clock.now(),
-        "path": "",
-    }
-
-
-def _genes_hash(source: Source) -> str:
-    return _files.fingerprint({name: names.tolist() for name, names in source.features.items()})
+def _genes_hash(cells: Cells) -> str:
+    return _files.fingerprint({name: names.tolist() for name, names in cells.genes.items()})

@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import json
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import scssl
 from scssl import _files
 from scssl._errors import CheckpointError, InputError
+from scssl.methods._base import State
+from scssl.models.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from scssl.methods._base import Method
 
 FORMAT = 1
 WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "README.md"
 NEEDED = ("method", "config", "features", "record", "history", "files")
-TYPES = {
-    "method": str,
-    "config": dict,
-    "features": dict,
-    "record": dict,
-    "history": dict,
-    "files": dict,
-} | dict.fromkeys(("batches", "classes"), list)
-RECORDED = ("method", "preset", "config", "config_id", "seed", "layer", "batch_key", "within_batch", "n_obs", "var_hash",
-            "data_id", "version", "created", "epochs", "seconds", "device")  # fmt: skip
-"""What is read of the record, by the model and whoever embeds with it."""
+TYPES = (
+    {
+        "method": str,
+        "config": dict,
+        "features": dict,
+        "record": dict,
+        "history": dict,
+        "files": dict,
+    }
+    | dict.fromkeys(("batches", "classes"), list)
+    | {"state": dict}
+)
+RECORDED = tuple(f.name for f in fields(Record) if f.default is MISSING)
+"""Fields without which a record says nothing about its model."""
 PICKLES = frozenset({".pt", ".pth", ".pkl", ".ckpt", ".npy"})
 
 
 def write(
-    target: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any], *, card: str, overwrite: bool = False
+    target: Path, weights: Mapping[str, Any], about: Mapping[str, Any], *, card: str, overwrite: bool = False
 ) -> None:
     """Write a model into a folder, which appears complete or not at all.
 
@@ -42,7 +50,7 @@ def write(
     target
         The folder.
     weights
-        Tensors by name.
+        Tensors or arrays by name.
     about
         What the manifest says, besides format, version and hashes.
     card
@@ -55,6 +63,7 @@ def write(
     InputError
         If something exists there and `overwrite` is false, or is not a model.
     """
+    import torch
     from safetensors.torch import save_file
 
     if target.exists() and not (overwrite and (target / MANIFEST).exists()):
@@ -64,7 +73,7 @@ def write(
     with _files.atomic(target) as folder:
         folder.mkdir()
         file = folder / WEIGHTS
-        save_file({name: value.cpu().contiguous() for name, value in weights.items()}, file)
+        save_file({name: torch.as_tensor(value).cpu().contiguous() for name, value in weights.items()}, file)
         files = {WEIGHTS: {"bytes": file.stat().st_size, "sha256": _files.sha256(file)}}
         manifest = {"format": FORMAT, "version": scssl.__version__, **about, "files": files}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -84,23 +93,29 @@ def read(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def fill(module: nn.Module, folder: Path) -> None:
-    """Put the weights of a folder into a module; every one has to find its place.
+def restored(kind: type[Method], config: Any, folder: Path, manifest: Mapping[str, Any]) -> Method:
+    """The fitted method of a folder; every weight has to find its place.
 
     Raises
     ------
     CheckpointError
-        If they do not fit.
+        If the weights do not fit.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file = folder / WEIGHTS
+    codes = {"batch": manifest.get("batches", ()), "label": manifest.get("classes", ())}
     try:
-        module.load_state_dict(load_file(file), strict=True)
-    except (SafetensorError, RuntimeError) as error:
+        return kind.restored(config, genes_of(manifest), codes, State(load_file(file), manifest.get("state", {})))
+    except (SafetensorError, RuntimeError, KeyError) as error:
         msg = f"{file} does not fit the method that its manifest names: {' '.join(str(error).split())[:500]}"
         raise _damaged(msg) from error
+
+
+def genes_of(manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """For each modality the names of its genes."""
+    return {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
 
 
 def _damaged(message: str, fix: str = "Copy the folder again from where it was saved.") -> CheckpointError:

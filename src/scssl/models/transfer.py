@@ -11,18 +11,19 @@ import torch
 from scssl._errors import InputError
 from scssl._words import listed
 from scssl.data.align import kind
-from scssl.train.device import seeded
+from scssl.methods._network import network_of
 
 if TYPE_CHECKING:
-    from scssl.methods._base import Method
+    from collections.abc import Mapping
+
+    from scssl.methods._network import Network
     from scssl.models.model import Model
 
 LEAST = 0.2  # share of the genes that the model has to know
 BATCHES = "batches"
-_CPU = torch.device("cpu")
 
 
-def transfer(module: Method, features: dict[str, np.ndarray], init: Model) -> dict[str, dict[str, int]]:
+def transfer(module: Network, features: Mapping[str, np.ndarray], init: Model) -> dict[str, dict[str, int]]:
     """Fill a new module with the weights of a trained one, genes and batches by name.
 
     Before its first step it embeds cells exactly as `init` does: the inputs of genes that `init` does not know start at
@@ -49,7 +50,7 @@ def transfer(module: Method, features: dict[str, np.ndarray], init: Model) -> di
     _refuse_others(module, features, init)
     places = {name: _places(name, names, init.features[name]) for name, names in features.items()}
     places[BATCHES] = pd.Index(init.module.batches).get_indexer(pd.Index(module.batches)).astype(np.int64)
-    named, old = _named_axes(module), init.module.state_dict()
+    named, old = module.feature_axes(), network_of(init.module, parameter="init").state_dict()
     state = module.state_dict()
     for name, start in state.items():
         if name not in old or old[name].dim() != start.dim():
@@ -75,7 +76,7 @@ def said(coverage: dict[str, dict[str, int]]) -> list[str]:
     ]
 
 
-def _refuse_others(module: Method, features: dict[str, np.ndarray], init: Model) -> None:
+def _refuse_others(module: Network, features: Mapping[str, np.ndarray], init: Model) -> None:
     if init.method != module.spec.name:
         msg = f"init was made by method {init.method!r}, this call trains {module.spec.name!r}."
         fix = f"Pass method={init.method!r}; for labels on it call ssl.tl.finetune."
@@ -102,25 +103,6 @@ def _places(modality: str, names: np.ndarray, known: np.ndarray) -> np.ndarray:
         fix = "Bring the names to the same kind, or pass mask_by=None so that more genes are shared."
         raise InputError(msg, code="init_knows_too_few_genes", parameter="init", fix=fix)
     return places
-
-
-def _named_axes(module: Method) -> dict[str, dict[int, tuple[str, int]]]:
-    """Which axes of each tensor run along the features of a modality, or along the batches, and how many times.
-
-    Found by trial: the method is built once more with one more feature, and what is longer then runs along the features.
-    No method has to say it.
-    """
-    before = {name: value.shape for name, value in module.state_dict().items()}
-    axes: dict[str, dict[int, tuple[str, int]]] = {name: {} for name in before}
-    for what in (*module.sizes, *([BATCHES] if module.batches else [])):
-        sizes = {name: n + (name == what) for name, n in module.sizes.items()}
-        batches = (*module.batches, "one more") if what == BATCHES else module.batches
-        with seeded(0, _CPU):
-            after = type(module)(module.config, sizes, batches).state_dict()
-        for name, shape in before.items():
-            longer = zip(shape, after[name].shape, strict=True)
-            axes[name] |= {axis: (what, more - n) for axis, (n, more) in enumerate(longer) if more > n}
-    return axes
 
 
 def _names(init: Model, what: str) -> Any:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # of the cosines, as published
 

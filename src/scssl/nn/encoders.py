@@ -16,7 +16,7 @@ from scssl.nn.norm import BatchNorm1d, DomainBatchNorm1d
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from scssl.data.source import Batch
+    from scssl.train.batches import Batch
 
 CONCAT, MEAN, ADD, CLIP = FUSIONS = ("concat", "mean", "add", "clip")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "selu": nn.SELU}

@@ -9,7 +9,7 @@ from scssl import _keys
 from scssl._errors import KeyNotFoundError
 from scssl._registry import METHODS
 from scssl._validate import ERROR, Problem, columns, matrix, names, objects, sizes
-from scssl.data.columns import is_mudata
+from scssl.data.container import counts_layer, is_mudata
 from scssl.data.recipe import kind_of
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def check(
 def _all(
     data: Any, *, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None
 ) -> Iterator[Problem]:
-    expects = None
+    values = None
     if method is not None:
         try:
-            expects = METHODS.describe(method).input
+            values = METHODS.describe(method).values
         except KeyNotFoundError as error:
             yield Problem(error.code, "method", error.message, error.fix, missing=True)
         else:
@@ -88,11 +88,13 @@ def _all(
     parts = data.mod.items() if is_mudata(data) else [("", data)]
     for name, part in parts:
         of_rna = kind_of(name or _keys.DEFAULT_MODALITY) == "rna"
-        for problem in _part(part, layer, expects if of_rna else None):
+        for problem in _part(part, layer, values, of_rna=of_rna):
             yield problem.of(name, genes=of_rna) if name else problem
 
 
-def _part(adata: Any, layer: str | None, expects: str | None) -> Iterator[Problem]:
+def _part(adata: Any, layer: str | None, values: str | None, *, of_rna: bool) -> Iterator[Problem]:
+    layer = counts_layer(adata, layer) if values == matrix.COUNTS else layer
+    expects = matrix.EXPECTED[values] if values is not None and of_rna else None
     yield from sizes.sizes(adata)
     yield from names.names(adata)
     yield from matrix.matrix(adata, layer=layer, expects=expects, genes=_keys.HIGHLY_VARIABLE)

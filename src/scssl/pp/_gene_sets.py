@@ -12,7 +12,7 @@ from scssl._errors import InputError
 from scssl._validate import enforce, names, objects
 from scssl._words import listed, unknown
 from scssl.data import gene_sets as sets_of
-from scssl.data.columns import is_mudata
+from scssl.data.container import is_mudata
 from scssl.data.matrix import handed_out
 
 if TYPE_CHECKING:

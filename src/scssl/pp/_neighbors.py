@@ -10,7 +10,7 @@ from scssl._errors import InputError
 from scssl._validate import enforce, names, objects
 from scssl._words import unknown
 from scssl.data import partners as graphs
-from scssl.data.identity import graph_id, source_id
+from scssl.data.identity import graph_id
 from scssl.data.matrix import handed_out
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def partners(
     >>> adata.obsp["mnn_partners"].shape
     (700, 700)
     """
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
     from scssl.models.fit import Request
     from scssl.models.fit import problems as problems_of_fit
 
@@ -94,15 +94,15 @@ def partners(
     what: dict[str, Any] = {"layer": layer, "batch_key": batch_key, "modalities": modalities, "mask_by": mask_by}
     enforce(_slot(data, key))
     enforce(problems_of_fit(data, Request("pca", **what)))
-    source = Source.from_data(data, **what)
-    graph = graphs.partners(source, kind, int(k))
+    cells = Cells.from_data(data, **what)
+    graph = graphs.partners(cells, kind, int(k))
     paired = float(np.mean(np.diff(graph.indptr) > 0))
     data.obsp[_keys.partners(key)] = handed_out(graph)
     _keys.shelf(data, _keys.PARTNERS)[key] = {
         "kind": kind,
         "k": int(k),
         "batch_key": batch_key or "",
-        "cells": source_id(source),
+        "cells": cells.identity,
         "graph": graph_id(graph),
         "share_with_partner": paired,
         "version": scssl.__version__,

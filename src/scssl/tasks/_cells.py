@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys
-from scssl.data.columns import as_text, column, is_mudata
+from scssl.data.columns import as_text, column
+from scssl.data.container import is_mudata
 from scssl.data.matrix import csr, genes_of, rows
 from scssl.tasks._values import read_values
 
@@ -137,11 +138,11 @@ class Cells:
             Read the values of the source modality, which reconstruction is compared with.
         """
         part = data.mod[modality] if modality is not None else data
-        named = {
+        text = {
             name: None if key is None else as_text(column(data, key, parameter=name).reindex(part.obs_names))
             for name, key in (("label_key", label_key), ("batch_key", batch_key), ("split_key", split_key))
         }
-        labels, batch, split = (None if t is None else t.to_numpy(dtype=object) for t in named.values())
+        labels, batch, split = (None if t is None else t.to_numpy(dtype=object) for t in text.values())
         before, note = (None, "") if batch is None else _before(part, layer, all_genes=profile == "paper")
         without = {name.strip().lower() for name in unlabelled}
         known = None if labels is None else np.array([label.strip().lower() not in without for label in labels])

@@ -8,7 +8,7 @@ import numpy as np
 
 from scssl import _keys, _sparse
 from scssl._errors import InputError
-from scssl.data.columns import is_mudata
+from scssl.data.container import is_mudata
 from scssl.data.matrix import csr, genes_of
 from scssl.data.recipe import clr, kind_of, normalize
 

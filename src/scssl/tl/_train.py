@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scssl import _files, _keys, _settings
-from scssl._errors import InputError
+from scssl._errors import InputError, told
 from scssl._registry import METHODS
 from scssl._validate import enforce
 from scssl._validate.names import key_added as check_key
 from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
-from scssl.models.fit import Request
-from scssl.models.fit import fit as fit_model
+from scssl.data.sketch import sketch
+from scssl.models.fit import Request, fitted
 from scssl.models.model import Model
 from scssl.tl._pair import model_of
 
@@ -37,6 +37,7 @@ def fit(
     views: Any = None,
     within_batch: str | None = None,
     key_added: str | None = None,
+    overwrite: bool = False,
     max_epochs: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -77,6 +78,8 @@ def fit(
         ``"sample"``: every mini-batch holds cells of one batch (default of the others); ``"off"``: all cells meet.
     key_added
         The embedding is written to ``obsm["X_<key_added>"]``; the name of the method by default.
+    overwrite
+        Whether that slot may be replaced if scssl did not write it.
     max_epochs
         Passes over the cells.
     batch_size
@@ -111,6 +114,7 @@ def fit(
 
         - ``.obsm["X_<key>"]``: the embedding, float32 of shape ``(n_obs, width)``
         - ``.uns["scssl"]["models"][key]``: method, configuration, seed, identity of the data, history
+        - ``.uns["scssl"]["sketches"][key]``: hashes of some rows of the embedding, to know it again
 
     Raises
     ------
@@ -155,12 +159,12 @@ def fit(
     )
     if isinstance(data, str | os.PathLike):
         with opened(Path(data)) as file:
-            return fit_model(file, request)
+            return fitted(file, request)[0]
     key = method if key_added is None else key_added
     enforce(check_container(data))
-    enforce(check_key(data, key))
-    model = fit_model(data, request)
-    write_model(data, key, model, layer=layer)
+    enforce(check_key(data, key, overwrite=overwrite))
+    model, cells = fitted(data, request)
+    write_model(data, key, model, model.embedding(cells))
     return model
 
 
@@ -171,6 +175,7 @@ def embed(
     layer: str | None = None,
     modality: str | None = None,
     key_added: str | None = None,
+    overwrite: bool = False,
     batch_size: int | None = None,
 ) -> None:
     """Embed any cells with a trained model; genes are aligned by name.
@@ -190,6 +195,8 @@ def embed(
         from all modalities that a cell has.
     key_added
         The embedding is written to ``obsm["X_<key_added>"]``; by default the name of the method (and of the modality).
+    overwrite
+        Whether that slot may be replaced if scssl did not write it.
     batch_size
         Cells at a time; has no influence on the result.
 
@@ -200,6 +207,7 @@ def embed(
 
         - ``.obsm["X_<key>"]``: the embedding, float32 of shape ``(n_obs, width)``
         - ``.uns["scssl"]["embeddings"][key]``: method, seed, identity of the training data, coverage of the genes
+        - ``.uns["scssl"]["sketches"][key]``: hashes of some rows of the embedding, to know it again
 
     Raises
     ------
@@ -224,7 +232,8 @@ def embed(
     model = model_of(model)
     default = model.method if modality is None else f"{model.method}_{modality}"
     key = default if key_added is None else key_added
-    enforce(check_key(data, key))
+    enforce(check_key(data, key, overwrite=overwrite))
+    model = _knowing(model, data, layer=layer, modality=modality)
     embedding, found = model.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)
     _write(data, key, embedding)
     _keys.forget(data, _keys.MODELS, key)
@@ -232,18 +241,33 @@ def embed(
     kept = ("method", "seed", "config", "config_id", "data_id", "version", "created")
     _keys.shelf(data, _keys.EMBEDDINGS)[key] = {
         **{name: model.record[name] for name in kept},
+        _keys.MODEL_ID: model.identity,
         "coverage": _files.canonical(coverage),
     }
     _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.EMBEDDINGS}']['{key}']")
 
 
+def _knowing(model: Model, data: Any, *, layer: str | None, modality: str | None) -> Model:
+    """The model; of a query with batches that it has to know first, one that has learned them (query mapping)."""
+    if not model.module.tells_batches_apart or not model.module.has_to_learn(
+        model.cells(data, layer=layer, modality=modality)[0]
+    ):
+        return model
+    told(
+        f"Some cells are of batches that this {model.method!r} model does not know, and its encoder looks at the batch: it learns "
+        "them by a short training on the query (query mapping). The embedding of the reference stays as it is; keep the model that "
+        "knows them with model.continued(query)."
+    )
+    return model.continued(data, layer=layer)
+
+
 def _write(data: Any, key: str, embedding: np.ndarray) -> None:
     data.obsm[_keys.embedding(key)] = embedding
+    _keys.shelf(data, _keys.SKETCHES)[key] = sketch(data.obs_names, embedding)
 
 
-def write_model(data: Any, key: str, model: Model, *, layer: str | None) -> None:
+def write_model(data: Any, key: str, model: Model, embedding: np.ndarray) -> None:
     """The embedding and the record of a model that was made from these cells, into their slots."""
-    embedding = model.embed(data, layer=layer)
     _write(data, key, embedding)
     _keys.shelf(data, _keys.MODELS)[key] = _record(model)
     _keys.forget(data, _keys.EMBEDDINGS, key)
@@ -253,4 +277,4 @@ def write_model(data: Any, key: str, model: Model, *, layer: str | None) -> None
 def _record(model: Model) -> dict[str, Any]:
     history = model.history.copy()
     history.index = history.index.astype(str)  # h5ad and zarr keep text indices only
-    return {**model.record, "history": history}
+    return {**model.record, _keys.MODEL_ID: model.identity, "history": history}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from scssl.train.loop import Run
 
 NAME = "checkpoint.safetensors"
-FORMAT = 1
+FORMAT = 2  # 2: optimisers by the name of their phase
 
 
 def path_in(folder: str | Path) -> Path:
@@ -30,28 +31,58 @@ def path_in(folder: str | Path) -> Path:
 def save(
     folder: str | Path,
     module: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Mapping[str, torch.optim.Optimizer],
     *,
     run: Run,
     history: list[dict[str, Any]],
     best: Mapping[str, Tensor],
 ) -> None:
-    """Write weights, optimiser, history and the best weights so far, where they are kept. Random states need not be kept: every draw is derived from the seed."""
+    """Write weights, optimisers by name, history and the best weights so far, where they are kept.
+
+    Random states need not be kept: every draw is derived from the seed. The names of the optimisers are those of the phase.
+    """
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {f"module/{k}": v.contiguous() for k, v in _state(module).items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{i}/{k}": torch.as_tensor(v).clone() for k, v in state.items()}
+    for name, optimizer in optimizers.items():
+        for i, state in optimizer.state_dict()["state"].items():
+            tensors |= {
+                f"optimizer/{name}/{i}/{k}": torch.as_tensor(v).clone() for k, v in state.items() if v is not None
+            }
     tensors |= {f"best/{k}": v.contiguous() for k, v in best.items()}
     note = {"format": FORMAT, "run_id": run.run_id, "max_epochs": run.max_epochs, "history": history}
     with _files.atomic(path_in(folder)) as temporary:
         save_file(tensors, temporary, metadata={"scssl": json.dumps(note)})
 
 
-def restore(
-    folder: str | Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, run: Run
-) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
-    """Load a checkpoint into `module` and `optimizer`; the history and the best weights so far, empty if there are none.
+@dataclass(frozen=True)
+class Found:
+    """What a checkpoint holds."""
+
+    tensors: dict[str, Tensor]
+    history: list[dict[str, Any]]
+
+    @property
+    def best(self) -> dict[str, Tensor]:
+        """The best weights so far; empty if none were kept."""
+        return _below(self.tensors, "best/")
+
+    def restore(self, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
+        """Load weights, buffers and the optimisers of the phase."""
+        saved = _below(self.tensors, "module/")
+        module.load_state_dict({name: saved[name] for name in module.state_dict()})
+        for name, buffer in module.named_buffers():
+            buffer.copy_(saved[name])
+        for name, optimizer in optimizers.items():
+            current = optimizer.state_dict()
+            for key, value in _below(self.tensors, f"optimizer/{name}/").items():
+                i, what = key.split("/")
+                current["state"].setdefault(int(i), {})[what] = value
+            optimizer.load_state_dict(current)
+
+
+def read(folder: str | Path, *, run: Run) -> Found | None:
+    """The checkpoint of a run; ``None`` if there is none yet.
 
     Raises
     ------
@@ -61,7 +92,7 @@ def restore(
     """
     path = path_in(folder)
     if not path.exists():
-        return [], {}
+        return None
     tensors, note = _read(path)
     if note.get("run_id") != run.run_id:
         msg = (
@@ -70,16 +101,7 @@ def restore(
         fix = "Repeat the call with the same arguments and data, or choose another checkpoint_dir."
         raise CheckpointError(msg, code="other_run", parameter="checkpoint_dir", fix=fix)
     _check_length(path, note, run)
-    saved = _below(tensors, "module/")
-    module.load_state_dict({name: saved[name] for name in module.state_dict()})
-    for name, buffer in module.named_buffers():
-        buffer.copy_(saved[name])
-    current = optimizer.state_dict()
-    for key, value in _below(tensors, "optimizer/").items():
-        i, name = key.split("/")
-        current["state"].setdefault(int(i), {})[name] = value
-    optimizer.load_state_dict(current)
-    return note["history"], _below(tensors, "best/")
+    return Found(tensors, note["history"])
 
 
 def _check_length(path: Path, note: dict[str, Any], run: Run) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
 
 CLUSTER_VARIABLES = ("WORLD_SIZE", "SLURM_NTASKS")  # set by torchrun and srun: the processes exist already
 
@@ -36,11 +36,12 @@ class FabricEngine(Engine):
         self.is_first = fabric.is_global_zero
         self.alone = fabric.world_size == 1
 
-    def setup(self, module: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, torch.optim.Optimizer]:
-        """Wrap module and optimiser; the objective is what DDP sees as the forward pass."""
-        wrapped, wrapped_optimizer = self.fabric.setup(module, optimizer)
-        wrapped.mark_forward_method("objective")
-        return wrapped, wrapped_optimizer
+    def setup(self, module: Any, optimizers: list[torch.optim.Optimizer]) -> tuple[Any, list[torch.optim.Optimizer]]:
+        """Wrap module and optimisers; the objectives are what DDP sees as the forward pass."""
+        wrapped, *steppers = self.fabric.setup(module, *optimizers)
+        for name in {turn.objective for phase in module.phases() for turn in phase.turns}:
+            wrapped.mark_forward_method(name)
+        return wrapped, steppers
 
     def share(self, index: np.ndarray) -> np.ndarray:
         """Every n-th cell of the mini-batch, n the number of processes."""
@@ -67,9 +68,7 @@ def _environment_kept() -> Iterator[None]:
 
 
 @_environment_kept()
-def train_on_several(
-    module: Any, source: Source, run: Run, *, accelerator: str, devices: int | str
-) -> list[dict[str, Any]]:
+def train_on_several(module: Any, cells: Cells, run: Run) -> list[dict[str, Any]]:
     """Train on several devices; the weights are loaded back into `module`.
 
     Negatives and batch statistics are those of each process's share of the mini-batch, as usual with DDP.
@@ -81,6 +80,7 @@ def train_on_several(
     TrainingError
         If a loss or gradient is not finite in any of the processes: all stop at the same step.
     """
+    devices = run.devices
     if not isinstance(devices, int) or isinstance(devices, bool) or devices < 2:
         msg = f"devices={devices!r} is not 'auto' or a number of devices."
         raise InputError(msg, code="bad_devices", parameter="devices", fix="Pass for example devices=2.")
@@ -89,23 +89,23 @@ def train_on_several(
         raise InputError(msg, code="bad_devices", parameter="devices", fix=f"Use batch_size >= {2 * devices}.")
     from lightning.fabric import Fabric
 
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=_nodes(), strategy=_strategy())
+    fabric = Fabric(accelerator=run.accelerator, devices=devices, num_nodes=_nodes(), strategy=_strategy())
     if any(name in os.environ for name in CLUSTER_VARIABLES):
         fabric.launch()
-        return train(module, source, replace(run, device=fabric.device), FabricEngine(fabric))
+        return train(module, cells, replace(run, device=fabric.device), FabricEngine(fabric))
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.safetensors"
-        fabric.launch(partial(_work, module, source, run, result))
+        fabric.launch(partial(_work, module, cells, run, result))
         return _take(module, result)
 
 
-def _work(module: Any, source: Source, run: Run, result: Path, fabric: Any) -> None:
+def _work(module: Any, cells: Cells, run: Run, result: Path, fabric: Any) -> None:
     """What each process does; the first leaves weights and history in a file, which no pipe is too small for."""
     from safetensors.torch import save_file
 
     own = copy.deepcopy(module)  # tensors that came from another process share its memory
     try:
-        history = train(own, source, replace(run, device=fabric.device), FabricEngine(fabric))
+        history = train(own, cells, replace(run, device=fabric.device), FabricEngine(fabric))
     except (CheckpointError, TrainingError) as error:  # all processes meet it; the user shall have it as from one
         if fabric.is_global_zero:
             told = {name: getattr(error, name) for name in ("message", "code", "parameter", "fix")}

@@ -72,6 +72,12 @@ class Sampler:
         kept = tuple(pool for pool in pools if len(pool))
         return replace(self, n_obs=sum(map(len, kept)), pools=kept)
 
+    def only(self, cells: np.ndarray) -> Sampler:
+        """The same with some of the cells alone."""
+        pools = [np.intersect1d(pool, cells) for pool in self.pools]
+        kept = tuple(pool for pool in pools if len(pool))
+        return replace(self, n_obs=sum(map(len, kept)), pools=kept)
+
     def in_blocks(self, block: int) -> Sampler:
         """The same for cells on disk: shuffled within a buffer of blocks of so many cells."""
         return replace(self, block=block, per_buffer=max(BUFFER // block, BLOCKS))

@@ -20,7 +20,7 @@ from scssl._validate.config import config as check_config
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
 
 
 TABLE_SIZE = 1 << 20
@@ -61,6 +61,8 @@ class View(ABC):
     """
 
     spec: ClassVar[ViewSpec]
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Parts of the data that it reads beside the values: ``"counts"``."""
     main: ClassVar[str] = "fraction"
     """The parameter that ``"name:0.5"`` sets."""
     p: float = field(default=0.5, kw_only=True, metadata=SHARE)
@@ -70,15 +72,13 @@ class View(ABC):
             message = f"View {self.spec.name!r}: {problem.message}"
             enforce([replace(problem, message=message, code="bad_view", parameter="views")])
 
-    def prepare(self, source: Source, data: Any) -> None:  # noqa: B027 - most views have nothing to prepare
-        """Find out, once before training, what :meth:`change` has to know about all cells, and put it in ``source.known``.
+    def prepare(self, cells: Cells) -> None:  # noqa: B027 - most views have nothing to prepare
+        """Find out, once before training, what :meth:`change` has to know about all cells: ``cells.known`` keeps it.
 
         Parameters
         ----------
-        source
+        cells
             The cells that are trained on.
-        data
-            The object that they come from; it is not changed.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class View(ABC):
         """
         if key not in context.known:
             msg = f"View {self.spec.name!r} has to know something about all cells: prepare() was not called for them."
-            raise InputError(msg, code="not_prepared", parameter="views", fix="Call view.prepare(source, data) first.")
+            raise InputError(msg, code="not_prepared", parameter="views", fix="Call view.prepare(cells) first.")
         return context.known[key]
 
     def needs_genes(self) -> int:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from scssl._errors import InputError
-from scssl.data.counts import factors
 from scssl.data.recipe import kind_of
-from scssl.data.source import parts_of
 from scssl.views._base import Context, View
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
 
 
 @dataclass(frozen=True)
@@ -29,19 +27,19 @@ class CountView(View):
     are rounded to the nearest count.
     """
 
-    def prepare(self, source: Source, data: Any) -> None:
+    reads: ClassVar[tuple[str, ...]] = ("counts",)
+
+    def prepare(self, cells: Cells) -> None:
         """The factor between counts and values of each cell; checks that every count is found again."""
-        parts = parts_of(data, list(source.matrices))
-        if all(kind_of(name) == "atac" for name in parts):
-            msg = f"View {self.spec.name!r} has nothing to change in {', '.join(map(repr, parts))}: "
+        if all(kind_of(name) == "atac" for name in cells.matrices):
+            msg = f"View {self.spec.name!r} has nothing to change in {', '.join(map(repr, cells.matrices))}: "
             msg += "TF-IDF values are not scaled counts."
             raise InputError(msg, code="no_counts", parameter="views", fix="Choose other views, e.g. 'mask:0.5'.")
-        for name, part in parts.items():
-            if key_of(name) in source.known:
-                continue
-            counted = kind_of(name) != "atac"
-            who = f"view {self.spec.name!r}"
-            source.known[key_of(name)] = factors(source, name, part, who=who, parameter="views") if counted else None
+        for name in cells.matrices:
+            if kind_of(name) == "atac":
+                cells.known[key_of(name)] = None
+            else:
+                cells.factors(name, who=f"view {self.spec.name!r}", parameter="views")
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Values of the changed counts; a count of zero stays zero."""

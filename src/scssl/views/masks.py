@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from scssl import _random
 from scssl._errors import InputError
-from scssl.data.gene_sets import GeneSets, stored
-from scssl.data.source import parts_of
 from scssl.views._base import coins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scssl.data.source import Batch, Source
+    from scssl.data.cells import Cells
+    from scssl.data.gene_sets import GeneSets
+    from scssl.train.batches import Batch
 
 RANDOM, PROGRAMME, GP_TO_GP, GP_TO_TF = MASKS = ("random", "gene_programme", "gp_to_gp", "gp_to_tf")
 UNIONS = 2048  # unions of sets that cells draw from
@@ -155,9 +155,7 @@ def check_rate(kind: str, rate: float | None) -> None:
         raise InputError(msg, code="needs_rate", parameter="rate", fix="Pass e.g. rate=0.5.")
 
 
-def masking(
-    kind: str, rate: float | None, source: Source, data: Any, *, key: str, modality_rate: float = 0.0
-) -> Masking:
+def masking(kind: str, rate: float | None, cells: Cells, *, key: str, modality_rate: float = 0.0) -> Masking:
     """The masks of a kind for all modalities of some cells.
 
     Parameters
@@ -166,10 +164,8 @@ def masking(
         ``"random"``, ``"gene_programme"``, ``"gp_to_gp"`` or ``"gp_to_tf"``.
     rate
         Share of the genes to hide, for the first two.
-    source
-        The cells that are trained on.
-    data
-        The object that they come from, with gene sets in ``varm``.
+    cells
+        The cells that are trained on, of an object with gene sets in ``varm``.
     key
         Name of the gene sets, see :func:`scssl.pp.gene_sets`.
     modality_rate
@@ -182,10 +178,10 @@ def masking(
     """
     check_rate(kind, rate)
     if kind == RANDOM:
-        return Masking(dict.fromkeys(source.sizes, RandomMask(float(rate or 0))), modality_rate)
+        return Masking(dict.fromkeys(cells.sizes, RandomMask(float(rate or 0))), modality_rate)
     masks = {}
-    for name, part in parts_of(data, list(source.sizes)).items():
-        sets = stored(part, source.features[name], key=key, modality=name)
+    for name in cells.sizes:
+        sets = cells.sets(name, key)
         masks[name] = (
             programmes(sets, float(rate or 0)) if kind == PROGRAMME else isolated(sets, to_tf=kind == GP_TO_TF)
         )

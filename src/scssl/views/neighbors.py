@@ -7,7 +7,7 @@ set, read from a directed sparse graph that is made once before training.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from torch import Tensor
 
-    from scssl.data.source import Source
+    from scssl.data.cells import Cells
 
 INT, GEO, EXC = MIXTURES = ("int", "geo", "exc")
 
@@ -57,19 +57,16 @@ class Neighbor(View):
 
     @property
     def key(self) -> str:
-        """Where the graph is in ``source.known``."""
+        """Where the graph is in ``cells.known``."""
         return f"{self.graph}:{self.k}"
 
-    def prepare(self, source: Source, data: Any) -> None:
+    def prepare(self, cells: Cells) -> None:
         """The graph: that of :func:`scssl.pp.partners` if it was made of these cells and values, else a new one."""
-        partners.check(source, self.graph)
-        if self.key in source.known:
-            return
-        graph = partners.stored(data, source, self.graph, self.k)
-        graph = partners.partners(source, self.graph, self.k) if graph is None else graph
-        source.known[self.key] = graph
-        for name, there in source.present.items():  # a partner has to be measured in the modality that is mixed
-            source.known[f"{self.key}/{name}"] = partners.among(graph, there)
+        partners.check(cells, self.graph)
+        graph = cells.graph(self.graph, self.k)
+        for name, there in cells.present.items():  # a partner has to be measured in the modality that is mixed
+            if f"{self.key}/{name}" not in cells.known:
+                cells.known[f"{self.key}/{name}"] = partners.among(graph, there)
 
     def change(self, x: Tensor, context: Context, generator: torch.Generator) -> Tensor:
         """Cells mixed with one of their partners each."""

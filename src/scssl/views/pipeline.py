@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from scssl.data.source import Batch, Source
+    from scssl.train.batches import Batch, Batches
 
 CLEAR, MIXING = "clear", "mixing"  # the defaults: of one batch, and of several
 # the four corruptions of CLEAR at the strength of scSSL-Bench; every default of theirs is that of the views
@@ -113,7 +113,7 @@ def _made(kind: type[View], values: dict[str, Any]) -> View:
 
 
 def augment(
-    batch: Batch, views: Sequence[View], source: Source, index: np.ndarray, *, seed: int, counters: tuple[int, ...]
+    batch: Batch, views: Sequence[View], batches: Batches, index: np.ndarray, *, seed: int, counters: tuple[int, ...]
 ) -> Batch:
     """One view of every cell of a batch, each modality changed on its own.
 
@@ -122,8 +122,8 @@ def augment(
     changed = {}
     for name, x in batch.x.items():
         generator = torch.Generator(x.device).manual_seed(_random.derive(seed, f"views/{name}", *counters))
-        values = partial(source.others, name, near=index, device=x.device)
-        context = Context(index, values, source.n_obs, modality=name, known=source.known)
+        values = partial(batches.others, name, near=index)
+        context = Context(index, values, batches.cells.n_obs, modality=name, known=batches.cells.known)
         changed[name] = x.clone()
         for view in views:
             view.apply_(changed[name], context, generator)

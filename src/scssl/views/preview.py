@@ -13,7 +13,7 @@ import torch
 from scssl import _random
 from scssl._errors import InputError
 from scssl._words import unknown
-from scssl.data.source import Source
+from scssl.data.cells import Cells
 from scssl.views._base import Context
 from scssl.views.pipeline import CLEAR, MIXING, resolve
 
@@ -49,7 +49,7 @@ def preview(
     cells: int | Sequence[str] = 4,
     modality: str | None = None,
     seed: int = 0,
-    **source: Any,
+    **reading: Any,
 ) -> Preview:
     """Change some cells by each view of a pipeline alone, for certain, and by the whole pipeline with its coins.
 
@@ -65,7 +65,7 @@ def preview(
         Which modality to look at; the first by default.
     seed
         Of the cells and of the views.
-    **source
+    **reading
         ``layer``, ``batch_key`` and ``mask_by``, as in :func:`scssl.tl.fit`.
 
     Raises
@@ -75,7 +75,7 @@ def preview(
     KeyNotFoundError
         If a view, a cell, a modality or a column does not exist.
     """
-    known = Source.from_data(data, modalities=None if modality is None else [modality], **source)
+    known = Cells.from_data(data, modalities=None if modality is None else [modality], **reading)
     pipeline = resolve((MIXING if len(known.batch_names) > 1 else CLEAR) if views is None else views)
     if not pipeline:
         msg = f"views={views!r} holds no view: nothing would change."
@@ -83,9 +83,10 @@ def preview(
     name = next(iter(known.matrices))
     index = _positions(known, cells, seed)
     for view in pipeline:
-        view.prepare(known, data)
-    context = Context(index, partial(known.rows, name), known.n_obs, modality=name, known=known.known)
-    before = known.rows(name, index)
+        view.prepare(known)
+    values = partial(_dense, known, name)
+    context = Context(index, values, known.n_obs, modality=name, known=known.known)
+    before = values(index)
     after = []
     for row, view in enumerate(pipeline):
         generator = torch.Generator().manual_seed(_random.derive(seed, "preview", row))
@@ -96,7 +97,11 @@ def preview(
         for view in pipeline:
             view.apply_(together, context, generator)
         after.append(("together", "one after the other, each with its probability", together.numpy()))
-    return Preview([str(known.obs_names[i]) for i in index], before.numpy(), after)
+    return Preview([str(known.names[i]) for i in index], before.numpy(), after)
+
+
+def _dense(cells: Cells, modality: str, index: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(cells.rows(modality, index).toarray())
 
 
 def _title(view: View) -> str:
@@ -104,19 +109,19 @@ def _title(view: View) -> str:
     return view.spec.name if strength is None else f"{view.spec.name}:{strength:g}"
 
 
-def _positions(source: Source, cells: int | Sequence[str], seed: int) -> np.ndarray:
+def _positions(known: Cells, cells: int | Sequence[str], seed: int) -> np.ndarray:
     if isinstance(cells, int) and not isinstance(cells, bool):
-        if not 1 <= cells <= source.n_obs:
-            msg = f"cells={cells} is not between 1 and the {source.n_obs} cells of the data."
+        if not 1 <= cells <= known.n_obs:
+            msg = f"cells={cells} is not between 1 and the {known.n_obs} cells of the data."
             raise InputError(msg, code="out_of_range", parameter="cells", fix="Pass e.g. cells=4, or names of cells.")
-        order = _random.generator(seed, "preview/cells").permutation(source.n_obs)
+        order = _random.generator(seed, "preview/cells").permutation(known.n_obs)
         return np.sort(order[:cells])
     names = [cells] if isinstance(cells, str) else cells
     if isinstance(names, bool) or not len(names):
         msg = f"cells={cells!r} names no cells."
         raise InputError(msg, code="out_of_range", parameter="cells", fix="Pass e.g. cells=4, or names of cells.")
-    index = source.obs_names.get_indexer(pd.Index(names))
+    index = known.names.get_indexer(pd.Index(names))
     for name, position in zip(names, index, strict=True):
         if position < 0:
-            raise unknown(kind="cell", name=name, known=source.obs_names.astype(str).tolist(), parameter="cells")
+            raise unknown(kind="cell", name=name, known=known.names.astype(str).tolist(), parameter="cells")
     return index

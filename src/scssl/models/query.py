@@ -1,0 +1,121 @@
+"""Cells as a trained model reads them: checked, genes in its order, batches that it knows by name; and their embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scssl._errors import InputError, TrainingError, warn
+from scssl._validate import ERROR, Problem, enforce
+from scssl._validate import matrix as check_matrix
+from scssl._validate import names as check_names
+from scssl._validate import objects as check_objects
+from scssl._validate.objects import NOTHING
+from scssl._validate.places import present
+from scssl._words import listed, unknown
+from scssl.data.cells import BATCH, COUNTS, Cells, Codes
+from scssl.data.columns import codes, column
+from scssl.data.container import counts_layer, is_mudata, parts_of
+from scssl.data.recipe import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scssl.data.align import Alignment
+    from scssl.methods._base import Method
+    from scssl.models.model import Model
+
+
+def cells_of(
+    model: Model, data: Any, *, layer: str | None = None, modality: str | None = None, stream: bool = True
+) -> tuple[Cells, dict[str, Alignment]]:
+    """Cells as the model reads them, and how its genes were found in the data."""
+    spec = model.module.spec
+    kept = "" if spec.values == COUNTS else model.record["layer"]  # counts are found where they are in this object
+    layer = layer or kept or None
+    features = _features(model, modality)
+    enforce(_problems(model, data, layer, list(features)))
+    cells, found = Cells.aligned(data, features, layer=layer, values=spec.values, stream=stream)
+    if model.module.tells_batches_apart:
+        cells = model.module.aligned(_with_batches(model, data, cells))
+    for alignment in found.values():
+        if alignment.note:
+            warn(alignment.note)
+    return cells, found
+
+
+def embedding_of(method: Method, cells: Cells, *, batch_size: int | None = None) -> np.ndarray:
+    """Embedding of every cell in eval mode: float32 of shape ``(cells, width)``, C-contiguous.
+
+    Depends on each cell alone, neither on the order of the cells nor on the batch size.
+
+    Raises
+    ------
+    TrainingError
+        If the embedding is not finite.
+    """
+    parts = [method.embedded(cells, index) for index in blocks(cells.n_obs, batch_size or method.cells_at_a_time)]
+    embedding = np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
+    bad = int((~np.isfinite(embedding)).any(axis=1).sum())
+    if bad:
+        msg = f"The embedding of {bad} of {cells.n_obs} cells is not finite: the weights or the values are not."
+        raise TrainingError(
+            msg, code="embedding_not_finite", parameter="model", fix="Check the data with ssl.pp.check."
+        )
+    return embedding
+
+
+def blocks(n_obs: int, size: int) -> Iterator[np.ndarray]:
+    """Positions of all cells, some at a time."""
+    for start in range(0, n_obs, size):
+        yield np.arange(start, min(start + size, n_obs))
+
+
+def _with_batches(model: Model, data: Any, cells: Cells) -> Cells:
+    """The cells with the batches that the data name; without any if they do not."""
+    key, known = model.record["batch_key"], model.module.batches
+    if next(present(data, key, "batch_key"), None) is not None:
+        msg = f"The data have no column {key!r} that names the batch of each cell, which this model can make use of: "
+        msg += f"all cells are embedded as of an unseen batch. It knows {listed(list(known))}; "
+        warn(msg + f"name the batches in obs[{key!r}], if these cells are of them.")
+        return cells
+    return cells.with_codes(**{BATCH: Codes(*codes(column(data, key, parameter="batch_key")))})
+
+
+def _features(model: Model, modality: str | None) -> dict[str, np.ndarray]:
+    """The features of the modality that is asked for, of all if none is."""
+    if modality is None:
+        return model.features
+    if modality not in model.features:
+        raise unknown(kind="modality", name=modality, known=list(model.features))
+    if len(model.features) > 1 and not model.module.embeds_one:
+        msg = f"modality={modality!r}: method {model.method!r} makes one embedding of {listed(list(model.features))}."
+        fix = f"Leave it out, or train with modalities=[{modality!r}]."
+        raise InputError(msg, code="needs_all_modalities", parameter="modality", fix=fix)
+    return {modality: model.features[modality]}
+
+
+def _problems(model: Model, data: Any, layer: str | None, names: list[str]) -> Iterator[Problem]:
+    yield from check_objects.container(data)
+    if data.n_obs == 0:
+        fix = "Check the filter that was applied last: adata[mask].n_obs."
+        yield Problem("no_cells", "data", "The object has 0 cells: there is nothing to embed.", fix)
+    if not is_mudata(data) and len(names) > 1:
+        msg = f"The model was trained on {listed(names)}, the data are an AnnData, which holds one modality."
+        fix = f"Pass a MuData, or say which one it is: modality={names[0]!r}."
+        yield Problem("needs_mudata", "modality" if model.module.embeds_one else "data", msg, fix)
+    if is_mudata(data):
+        lacking = [name for name in names if name not in data.mod]
+        if lacking:
+            msg = f"The model was trained on {listed(list(model.features))}; the MuData has {listed(list(data.mod))}."
+            there = next((repr(name) for name in model.features if name in data.mod), "...")
+            fix = f"Embed from one that is there, e.g. modality={there}, or name the modalities as in training."
+            yield Problem("unknown_modality", "data", msg, fix, missing=True)
+        yield from (problem for problem in check_objects.measured(data, names) if problem.code == NOTHING)
+    for name, part in ((name, part) for name, part in parts_of(data, names).items() if part.n_obs):
+        values = model.module.spec.values
+        where = counts_layer(part, layer) if values == COUNTS else layer
+        expects = check_matrix.EXPECTED[values] if kind_of(name) == "rna" else None
+        yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
+        yield from check_matrix.matrix(part, layer=where, expects=expects, genes=None)
