@@ -31,6 +31,11 @@ REFERENCE, QUERY = "reference", "query"
 RESERVED_KEYS = frozenset({"umap", "tsne", "diffmap", "draw_graph_fa", "draw_graph_fr", "spatial", "scssl"})
 
 
+def layers(adata: Any) -> list[str]:
+    """Names of the layers. anndata 0.13 lists ``X`` among them, under the name ``None``."""
+    return [str(name) for name in adata.layers if name is not None]
+
+
 def embedding(key: str) -> str:
     """``obsm`` slot of the embedding `key`."""
     return f"X_{key}"

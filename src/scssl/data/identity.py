@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.matrix import by_blocks, csr
 from scssl.data.stream import streamed
 
@@ -53,7 +53,7 @@ def data_id(
             digest.update(_hash(index))
     for name in columns:
         if name is not None:
-            digest.update(name.encode() + _hash(column(data, name, parameter=name).astype(str)))
+            digest.update(name.encode() + _hash(as_text(column(data, name, parameter=name))))
     return digest.hexdigest()
 
 
@@ -71,14 +71,14 @@ def cells_id(cells: Cells) -> str:
     return digest.hexdigest()
 
 
-def graph_id(graph: sp.csr_matrix) -> str:
+def graph_id(graph: sp.csr_array) -> str:
     """Hash of the edges and weights of a graph."""
     digest = hashlib.blake2b(digest_size=8)
     _add(digest, graph)
     return digest.hexdigest()
 
 
-def _add(digest: Any, matrix: sp.csr_matrix) -> None:
+def _add(digest: Any, matrix: sp.csr_array) -> None:
     for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
         digest.update(np.ascontiguousarray(array).data)
 

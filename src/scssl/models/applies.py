@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scssl import _extras, _keys
 from scssl._validate import Problem
 from scssl._words import listed
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.container import modalities, parts_of
 from scssl.data.recipe import kind_of
 
@@ -100,7 +100,7 @@ def _batches(who: str, data: Any, batch_key: str | None) -> Iterator[Problem]:
             "needs_batch_key", "batch_key", f"{who} needs to know the batches.", "Pass batch_key=, e.g. 'batch'."
         )
         return
-    names = column(data, batch_key, parameter="batch_key").astype(str).unique()
+    names = as_text(column(data, batch_key, parameter="batch_key")).unique()
     if len(names) < 2:
         msg = f"{who} needs two batches, and {batch_key!r} holds one: {names[0]!r}."
         yield Problem("needs_batches", "batch_key", msg, "Choose a method that needs none.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 import scssl
 from scssl import _clock, _keys, _settings
@@ -15,16 +16,15 @@ from scssl._words import listed, nearest
 from scssl._written import free, put
 from scssl.data import recipe as recipes
 from scssl.data.calm import calm
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.container import is_mudata
-from scssl.data.matrix import by_blocks, csr, values
+from scssl.data.matrix import by_blocks, csr, handed_out, values
 from scssl.pp._reference import reference_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
-    import scipy.sparse as sp
     from anndata import AnnData
     from mudata import MuData
 
@@ -224,7 +224,7 @@ def _no_counts(adata: Any, problem: Problem, plan: _Plan) -> Problem:
         "If the object has counts elsewhere, pass layer= (or adata = adata.raw.to_adata() if raw holds them). If not, skip "
         "the recipe: ssl.tl.fit(adata, ...) takes log-normalised values as they are."
     )
-    there = listed([str(name) for name in adata.layers])
+    there = listed(_keys.layers(adata))
     return replace(problem, message=f"{again}, and {_place(plan)} holds none (layers: {there}).", fix=fix)
 
 
@@ -248,7 +248,7 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
         raise InputError(msg, code="no_reference", parameter="reference")
     batch = None
     if plan.batch_key is not None:
-        batch = column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names).astype(str).to_numpy()
+        batch = as_text(column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names)).to_numpy()
     kind = recipes.kind_of(name)
     if kind == "rna":
         x = recipes.normalize(counts, plan.target_sum)
@@ -262,11 +262,11 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
     _refuse_lost(counts, x, name, plan)
     stored = values(adata, plan.layer)
     # dense stays dense; of what is sparse, or read chunk by chunk, nothing of the full size ever is
-    made = x.toarray() if isinstance(stored, np.ndarray) else x
+    made = x.toarray() if isinstance(stored, np.ndarray) else x if isinstance(stored, sp.sparray) else handed_out(x)
     return _Prepared(stored.copy(), made, selected, _record(kind, plan, mask, selected))
 
 
-def _refuse_lost(counts: sp.csr_matrix, x: sp.csr_matrix, name: str, plan: _Plan) -> None:
+def _refuse_lost(counts: sp.csr_array, x: sp.csr_array, name: str, plan: _Plan) -> None:
     """Counts that float32 holds may leave its range on the new scale."""
     bad = int((~np.isfinite(x.data)).sum())
     gone = max(int(counts.nnz - (x.data > 0).sum()), 0) if recipes.kind_of(name) != "atac" else 0

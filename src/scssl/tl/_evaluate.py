@@ -21,7 +21,7 @@ from scssl._validate.objects import in_memory
 from scssl._validate.places import disagreement, present
 from scssl._words import listed, nearest
 from scssl.data import scored
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.container import is_mudata
 from scssl.data.identity import data_id
 from scssl.data.sketch import fits
@@ -270,13 +270,13 @@ def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:
 def _split(data: Any, split_key: Any) -> Iterator[Problem]:
     """The column of the split: there, complete, with cells on both sides."""
     values = column(data, split_key, parameter="split_key")
-    n_query, n_absent = int((values.astype(str) == _keys.QUERY).sum()), int(values.isna().sum())
+    n_query, n_absent = int((as_text(values) == _keys.QUERY).sum()), int(values.isna().sum())
     fix = f"Make it with pp.split(adata, by=..., key_added={split_key!r})."
     if n_absent:
         message = f"split_key={split_key!r}: {n_absent} of {len(values)} cells have no value."
         yield Problem("split_missing_values", "split_key", message, fix)
     elif n_query in (0, len(values)):
-        found = listed(sorted(set(values.astype(str))), 5)
+        found = listed(sorted(set(as_text(values))), 5)
         message = f"split_key={split_key!r} calls {n_query} of {len(values)} cells {_keys.QUERY!r}; it has {found}."
         yield Problem("split_one_sided", "split_key", message, fix)
 
@@ -286,7 +286,7 @@ def _held_out(data: Any, held_out: str | Sequence[str] | None, key: str | None) 
     if held_out is None:
         return None
     wanted = [] if isinstance(held_out, str) and held_out == EACH else [str(name) for name in np.atleast_1d(held_out)]
-    known = [] if key is None else sorted(set(column(data, key, parameter="split_key").astype(str)))
+    known = [] if key is None else sorted(set(as_text(column(data, key, parameter="split_key"))))
     wrong = [name for name in wanted if name not in known]
     if wrong or not known:
         has = f"{key!r} has {listed(known)}" if key else "neither split_key nor batch_key was given"
@@ -367,5 +367,5 @@ def _identity(data: Any, holder: Any, keys: dict[str, str | None], unlabelled: l
     parts = data.mod.values() if is_mudata(data) else [data]
     if all(part.X is not None for part in parts):
         return data_id(data, columns=used)
-    known = {key: list(column(data, key, parameter=key).astype(str)) for key in used}
+    known = {key: list(as_text(column(data, key, parameter=key))) for key in used}
     return fingerprint({"cells": list(map(str, holder.obs_names)), **known})

@@ -220,7 +220,7 @@ def _measured(reference: Any, modality: Any, layer: str | None) -> Iterator[Prob
         yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
         return
     part = _part(reference, modality)
-    layers = [str(name) for name in part.layers]
+    layers = _keys.layers(part)
     if (part.X is None) if layer is None else (layer not in layers):
         message = f"{modality!r} of the reference has no values in {_slot(layer)}; its layers are {listed(layers)}."
         yield Problem("unknown_layer", "layer", message, nearest(layer, layers), missing=True)
