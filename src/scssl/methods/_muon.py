@@ -109,6 +109,7 @@ def _shell(cells: Cells) -> MuData:
 
 def _run(data: MuData, **options: Any) -> None:
     """Call muon. mofapy2 answers an error, and Ctrl-C, by leaving the interpreter: both reach the caller instead."""
+    import mofapy2  # noqa: F401 - muon calls it: results are named by its version too
     import muon
 
     try:
@@ -125,7 +126,7 @@ def _converged(file: h5py.File) -> bool:
     open_ended = np.isnan(file["training_stats/time"][()]).sum()
     if open_ended > 1:  # one, the last, is never run
         raise KeyboardInterrupt
-    return open_ended == 0
+    return bool(open_ended == 0)
 
 
 def _read(file: h5py.File, cells: Cells, *, scaled: bool) -> tuple[np.ndarray, dict[str, View]]:
