@@ -39,8 +39,8 @@ CALLS = {
     "tasks, number": (lambda a, m, model, s: evaluate(a, tasks=3), "wrong_type", "tasks"),
     "metrics, empty": (lambda a, m, model, s: evaluate(a, metrics=[]), "no_metrics", "metrics"),
     "metrics, number": (lambda a, m, model, s: evaluate(a, metrics=[3]), "wrong_type", "metrics"),
-    "use_rep, none": (lambda a, m, model, s: evaluate(a, use_rep=None), "no_use_rep", "use_rep"),
-    "use_rep, number": (lambda a, m, model, s: evaluate(a, use_rep=3), "wrong_type", "use_rep"),
+    "use_rep, none": (lambda a, m, model, s: evaluate(a, use_rep=None), "unknown_use_rep", "use_rep"),
+    "use_rep, number": (lambda a, m, model, s: evaluate(a, use_rep=3), "unknown_use_rep", "use_rep"),
     "modalities, empty": (lambda a, m, model, s: ssl.tl.fit(m, "pca", modalities=[]), "no_modalities", "modalities"),
     "modalities, number": (lambda a, m, model, s: ssl.tl.fit(m, "pca", modalities=3), "wrong_type", "modalities"),
     "modalities, twice": (
