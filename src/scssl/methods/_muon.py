@@ -57,7 +57,7 @@ class View:
         np.fill_diagonal(matrix, self.squares)
         return matrix
 
-    def evidence(self, x: sp.csr_matrix) -> np.ndarray:
+    def evidence(self, x: sp.csr_array) -> np.ndarray:
         """Deviations from the mean, weighed by precision and weights, shape ``(cells, factors)``."""
         weights = self.precision[:, None] * self.weights
         return x @ weights - self.mean @ weights
@@ -144,7 +144,7 @@ def _read(file: h5py.File, cells: Cells, *, scaled: bool) -> tuple[np.ndarray, d
     return prior, _with_squares(views, cells, z=z, prior=prior)
 
 
-def _spread(x: sp.csr_matrix, mean: np.ndarray) -> float:
+def _spread(x: sp.csr_array, mean: np.ndarray) -> float:
     """Standard deviation of all deviations from the means."""
     return float(np.sqrt((x.power(2).sum(dtype=np.float64) / x.shape[0] - (mean**2).sum()) / x.shape[1]))
 
