@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLOCK_VALUES = 2**22  # values in memory at a time
 SAMPLE = 2**20  # values above zero that are looked at for fractions
+CELLS = 256  # cells whose scale is measured; their totals agree or do not, however many there are
+CELLS_OF_BATCH = (8, 32)  # of each batch, fewer where there are many batches
+CELLS_OF_BATCHES = 2048
 
 
 @dataclass
@@ -24,8 +28,8 @@ class Scan:
     """Cells with a value other than zero."""
     cells_used: np.ndarray
     """The same, in the genes that will be used."""
-    genes: np.ndarray
-    """Genes with a value other than zero."""
+    n_cells: np.ndarray
+    """For each gene the number of cells with a value other than zero."""
     totals: np.ndarray
     """Sum of each cell."""
     low: float = 0.0
@@ -36,8 +40,15 @@ class Scan:
     n_negative: int = 0
     first_negative: tuple[int, int] = (-1, -1)
     identical: bool = False
+    some: sp.csr_matrix = field(default_factory=lambda: sp.csr_matrix((0, 0)), repr=False)
+    """All values of some cells, those that were asked for."""
     seen: int = field(default=0, repr=False)
     fractional: int = field(default=0, repr=False)
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Genes with a value other than zero."""
+        return self.n_cells > 0
 
     @property
     def fractions(self) -> float:
@@ -45,21 +56,41 @@ class Scan:
         return self.fractional / self.seen if self.seen else 0.0
 
 
-def scan(stored: Any, used: np.ndarray) -> Scan:
-    """Look at every value once."""
+def some_of(n_obs: int, batches: np.ndarray | None = None) -> np.ndarray:
+    """Positions of cells to look at more closely: from all over the object, and some of every batch."""
+    chosen = [_spread_over(np.arange(n_obs), CELLS)]
+    if batches is not None and n_obs:
+        order = np.argsort(batches, kind="stable")
+        each = np.split(order, np.flatnonzero(np.diff(batches[order])) + 1)
+        least, most = CELLS_OF_BATCH
+        chosen += [_spread_over(of, int(np.clip(CELLS_OF_BATCHES // len(each), least, most))) for of in each]
+    return np.unique(np.concatenate(chosen))
+
+
+def _spread_over(positions: np.ndarray, n: int) -> np.ndarray:
+    return positions[np.linspace(0, len(positions) - 1, min(n, len(positions))).astype(np.int64)]
+
+
+def scan(stored: Any, used: np.ndarray, picked: np.ndarray | None = None) -> Scan:
+    """Look at every value once, and keep those of the cells at the positions `picked`."""
     n_obs, n_vars = stored.shape
     found = Scan(
         used=used,
         cells=np.zeros(n_obs, dtype=bool),
         cells_used=np.zeros(n_obs, dtype=bool),
-        genes=np.zeros(n_vars, dtype=bool),
+        n_cells=np.zeros(n_vars, dtype=np.int64),
         totals=np.zeros(n_obs),
     )
+    kept = []
     for row, column, block in blocks(stored):
+        if picked is not None:
+            kept.append(_picked(block, row, picked))
         if hasattr(block, "tocsr"):
             _sparse(found, block, row, column)
         else:
             _dense(found, block, row)
+    if kept:
+        found.some = _stacked(kept, by_column=getattr(stored, "format", "") == "csc")
     if n_obs > 1 and found.n_bad == 0 and np.ptp(found.totals) == 0 and found.cells.any():
         found.identical = _identical(stored)
     return found
@@ -78,6 +109,20 @@ def blocks(stored: Any) -> Iterator[tuple[int, int, Any]]:
         yield (0, start, part) if by_column else (start, 0, part)
 
 
+def _picked(block: Any, row: int, picked: np.ndarray) -> sp.csr_matrix:
+    """The cells at some positions, as far as they are in the block."""
+    inside = picked[(picked >= row) & (picked < row + block.shape[0])] - row
+    rows = block[inside]
+    half = rows.dtype == np.float16  # which scipy does not know
+    return sp.csr_matrix(rows.astype(np.float32) if half else rows)
+
+
+def _stacked(parts: list[sp.csr_matrix], *, by_column: bool) -> sp.csr_matrix:
+    whole = sp.csr_matrix(sp.hstack(parts) if by_column else sp.vstack(parts))
+    whole.eliminate_zeros()
+    return whole
+
+
 def _sparse(found: Scan, block: Any, row: int, column: int) -> None:
     major = np.repeat(np.arange(len(block.indptr) - 1, dtype=np.int64), np.diff(block.indptr))
     rows, columns = (block.indices, major) if block.format == "csc" else (major, block.indices)
@@ -88,7 +133,7 @@ def _sparse(found: Scan, block: Any, row: int, column: int) -> None:
         rows, columns, values = rows[there], columns[there], values[there]
     cells, genes = (slice(first, first + n) for first, n in zip((row, column), block.shape, strict=True))
     found.cells[cells][rows] = True
-    found.genes[genes][columns] = True
+    found.n_cells[genes] += np.bincount(columns, minlength=block.shape[1])
     found.cells_used[cells][rows[found.used[genes][columns]]] = True
     found.totals[cells] += np.bincount(rows, weights=values, minlength=block.shape[0])
     _fractions(found, values)
@@ -102,7 +147,7 @@ def _dense(found: Scan, block: Any, row: int) -> None:
     cells = slice(row, row + len(block))
     found.cells[cells] = there.any(axis=1)
     found.cells_used[cells] = there[:, found.used].any(axis=1)
-    found.genes |= there.any(axis=0)
+    found.n_cells += there.sum(axis=0)
     found.totals[cells] = block.sum(axis=1, dtype=np.float64)
     if found.seen < SAMPLE:
         _fractions(found, block[there])
