@@ -29,9 +29,10 @@ class Scan:
     cells_used: np.ndarray
     """The same, in the genes that will be used."""
     n_cells: np.ndarray
-    """For each gene the number of cells with a value other than zero."""
+    """Batches x genes: the number of cells with a value other than zero; one row if no batches are told apart."""
     totals: np.ndarray
     """Sum of each cell."""
+    batches: np.ndarray | None = field(default=None, repr=False)
     low: float = 0.0
     high: float = 0.0
     n_nan: int = 0
@@ -48,7 +49,7 @@ class Scan:
     @property
     def genes(self) -> np.ndarray:
         """Genes with a value other than zero."""
-        return self.n_cells > 0
+        return self.n_cells.any(axis=0)
 
     @property
     def fractions(self) -> float:
@@ -71,14 +72,20 @@ def _spread_over(positions: np.ndarray, n: int) -> np.ndarray:
     return positions[np.linspace(0, len(positions) - 1, min(n, len(positions))).astype(np.int64)]
 
 
-def scan(stored: Any, used: np.ndarray, picked: np.ndarray | None = None) -> Scan:
-    """Look at every value once, and keep those of the cells at the positions `picked`."""
+def scan(
+    stored: Any, used: np.ndarray, picked: np.ndarray | None = None, batches: np.ndarray | None = None
+) -> Scan:
+    """Look at every value once, and keep those of the cells at the positions `picked`.
+
+    `batches`: code of the batch of each cell, where genes are to be counted in each of them.
+    """
     n_obs, n_vars = stored.shape
     found = Scan(
         used=used,
         cells=np.zeros(n_obs, dtype=bool),
         cells_used=np.zeros(n_obs, dtype=bool),
-        n_cells=np.zeros(n_vars, dtype=np.int64),
+        n_cells=np.zeros((1 if batches is None or not n_obs else int(batches.max()) + 1, n_vars), dtype=np.int64),
+        batches=batches,
         totals=np.zeros(n_obs),
     )
     kept = []
@@ -133,10 +140,18 @@ def _sparse(found: Scan, block: Any, row: int, column: int) -> None:
         rows, columns, values = rows[there], columns[there], values[there]
     cells, genes = (slice(first, first + n) for first, n in zip((row, column), block.shape, strict=True))
     found.cells[cells][rows] = True
-    found.n_cells[genes] += np.bincount(columns, minlength=block.shape[1])
+    found.n_cells[:, genes] += _counted(found, rows, columns, cells, block.shape[1])
     found.cells_used[cells][rows[found.used[genes][columns]]] = True
     found.totals[cells] += np.bincount(rows, weights=values, minlength=block.shape[0])
     _fractions(found, values)
+
+
+def _counted(found: Scan, rows: np.ndarray, columns: np.ndarray, cells: slice, width: int) -> np.ndarray:
+    """Cells of each batch that have each gene of a block."""
+    if found.batches is None:
+        return np.bincount(columns, minlength=width)
+    n = len(found.n_cells)
+    return np.bincount(found.batches[cells][rows] * width + columns, minlength=n * width).reshape(n, width)
 
 
 def _dense(found: Scan, block: Any, row: int) -> None:
@@ -147,7 +162,12 @@ def _dense(found: Scan, block: Any, row: int) -> None:
     cells = slice(row, row + len(block))
     found.cells[cells] = there.any(axis=1)
     found.cells_used[cells] = there[:, found.used].any(axis=1)
-    found.n_cells += there.sum(axis=0)
+    if found.batches is None:
+        found.n_cells += there.sum(axis=0)
+    else:
+        codes = found.batches[cells]
+        for code in np.unique(codes):
+            found.n_cells[code] += there[codes == code].sum(axis=0)
     found.totals[cells] = block.sum(axis=1, dtype=np.float64)
     if found.seen < SAMPLE:
         _fractions(found, block[there])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from scssl import _keys
 from scssl._validate._problem import ERROR, WARNING, Problem
-from scssl._validate import on_scale
+from scssl._validate import on_scale, silent
 from scssl._validate._scan import Scan, scan, some_of
 from scssl._validate.on_scale import Place
 from scssl._words import listed, nearest
@@ -22,6 +22,7 @@ COUNTS, LOG1P = "counts", "log1p"
 EXPECTED = {"log": LOG1P, "counts": COUNTS}
 """Scale to look for, by the values that a method reads (`MethodSpec.values`)."""
 LARGEST = float(np.finfo(np.float32).max)  # in which all is computed
+MOST_BATCHES = 64  # for which genes are counted, batches x genes
 _SHOWN = 5
 
 
@@ -78,18 +79,34 @@ def matrix(
     name = _slot(layer)
     parameter = "layer" if layer is not None else "data"
     aim = aim or Aim()
-    picked = some_of(adata.n_obs, None if aim.batches is None else pd.factorize(aim.batches)[0])
-    found = scan(stored, used, picked)
+    summed = used if aim.summed is None else aim.summed
+    codes, batches = (None, []) if aim.batches is None else pd.factorize(aim.batches)
+    picked = some_of(adata.n_obs, codes)
+    found = scan(stored, used, picked, codes if 1 < len(batches) <= MOST_BATCHES else None)
     yield from _numbers(adata, found, name, parameter)
     if found.n_bad == 0:
-        seen = on_scale.look(adata, found, aim.batches, used if aim.summed is None else aim.summed, picked)
+        seen = on_scale.look(adata, found, aim.batches, summed, picked)
         if aim.keep is not None:
             aim.keep(seen)
         place = Place(name, parameter, on_scale.counts_of(adata, name), aim.kind)
         yield from _scale(found, seen, place, expects, adata)
         yield from _empty(adata, found, place, expects)
+        if found.batches is not None:
+            sizes = dict(zip(map(str, batches), np.bincount(found.batches).tolist(), strict=True))
+            yield from silent.batches(found.n_cells, sizes, _mask(summed, adata.n_vars), adata.var_names, "batch_key")
         if genes is not None:
             yield from _silent(adata, found, parameter)
+
+
+def expected(values: str, kind: str) -> str | None:
+    """Scale to look for in a modality: counts only where it is known that the modality has some."""
+    return None if values == COUNTS and not kind else EXPECTED[values]
+
+
+def _mask(positions: np.ndarray, n: int) -> np.ndarray:
+    mask = np.zeros(n, dtype=bool)
+    mask[positions] = True
+    return mask
 
 
 def _slot(layer: str | None) -> str:
@@ -234,9 +251,9 @@ def _empty(adata: Any, found: Scan, place: Place, expects: str | None) -> Iterat
 
 def _silent(adata: Any, found: Scan, parameter: str) -> Iterator[Problem]:
     """Selected genes that no cell has. Not asked of cells to be embedded, where they are nothing unusual."""
-    silent = ~found.genes & found.used
-    if silent.any():
-        message = f"{int(silent.sum())} of {int(found.used.sum())} genes are zero in all cells ({_first(adata.var_names, silent)})."
+    never = ~found.genes & found.used
+    if never.any():
+        message = f"{int(never.sum())} of {int(found.used.sum())} genes are zero in all cells ({_first(adata.var_names, never)})."
         yield Problem("empty_genes", parameter, message, "sc.pp.filter_genes(adata, min_cells=1) drops them.", WARNING)
 
 
