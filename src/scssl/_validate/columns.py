@@ -154,8 +154,11 @@ def _groups(values: pd.Series, name: str, parameter: str) -> Iterator[Problem]:
         folded = text.map(canonical)
         alike = text[folded.duplicated(keep=False)].tolist()
         if alike:
-            message = f"{parameter}={name!r} has values that differ only by case or spaces, or are one number: {listed(alike, _SHOWN)}."
-            fix = f"If they mean the same: adata.obs[{name!r}] = adata.obs[{name!r}].str.strip().str.lower(), or .astype(float)."
+            numbers = all(canonical(value).lstrip("-").replace(".", "", 1).isdigit() for value in alike)
+            how = "are one number in several spellings" if numbers else "differ only by case or spaces"
+            message = f"{parameter}={name!r} has values that {how}: {listed(alike, _SHOWN)}."
+            brought = ".astype(float)" if numbers else ".str.strip().str.lower()"
+            fix = f"If they mean the same: adata.obs[{name!r}] = adata.obs[{name!r}]{brought}"
             yield Problem(f"{kind}_values_alike", parameter, message, fix, WARNING)
 
 

@@ -190,6 +190,8 @@ def _multiples(rows: sp.csr_matrix, values: np.ndarray, candidates: tuple[str, .
             continue
         with np.errstate(over="ignore"):
             undone = _UNDO[how](values)
+        if not np.isfinite(undone).all():
+            continue
         smallest = np.minimum.reduceat(undone, starts)
         times = undone / np.repeat(smallest, lengths[there])
         times = times[(times > 1.5) & (times < 50)]

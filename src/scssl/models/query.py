@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +54,12 @@ def cells_of(
     kept = "" if spec.values == COUNTS else model.record["layer"]  # counts are found where they are in this object
     layer = layer or kept or None
     features = _features(model, modality)
-    looks: dict[str, Look] = {}
-    enforce(_problems(model, data, layer, features, looks, min_coverage))
+    asked = _Asked(model, layer, features, min_coverage)
+    enforce(_problems(data, asked))
     cells, found = Cells.aligned(
         data, features, layer=layer, values=spec.values, stream=stream, min_coverage=min_coverage
     )
-    found = _measured(model, found, looks, min_coverage)
+    found = _measured(found, asked)
     if model.module.tells_batches_apart:
         cells = model.module.aligned(_with_batches(model, data, cells))
     for alignment in found.values():
@@ -110,19 +111,26 @@ def _with_batches(model: Model, data: Any, cells: Cells) -> Cells:
     return cells
 
 
-def _measured(
-    model: Model, found: dict[str, Alignment], looks: Mapping[str, Look], minimum: float
-) -> dict[str, Alignment]:
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of some data, and what their values were found to be, by modality."""
+
+    model: Model
+    layer: str | None
+    features: Mapping[str, np.ndarray]
+    min_coverage: float
+    looks: dict[str, Look] = field(default_factory=dict)
+
+
+def _measured(found: dict[str, Alignment], asked: _Asked) -> dict[str, Alignment]:
     """The alignments, with the genes that no cell has and that count as missing."""
-    shares = json.loads(model.record.get("detected", "") or "{}")
+    shares = json.loads(asked.model.record.get("detected", "") or "{}")
     made = dict(found)
-    for name, look in looks.items():
-        if name in shares:
-            at = found[name].positions
-            n_cells = np.where(at >= 0, look.detected[at], -1)  # those that are missing are known to be
-            made[name] = found[name].without(
-                padded(shares_from_text(shares[name]), n_cells, look.n_obs), look.n_obs, minimum=minimum
-            )
+    for name in shares.keys() & asked.looks.keys():
+        look, at = asked.looks[name], found[name].positions
+        n_cells = np.where(at >= 0, look.detected[at], -1)  # those that are missing are known to be
+        silent = padded(shares_from_text(shares[name]), n_cells, look.n_obs)
+        made[name] = found[name].without(silent, look.n_obs, minimum=asked.min_coverage)
     return made
 
 
@@ -146,15 +154,8 @@ def _features(model: Model, modality: str | None) -> dict[str, np.ndarray]:
     return {modality: model.features[modality]}
 
 
-def _problems(
-    model: Model,
-    data: Any,
-    layer: str | None,
-    features: Mapping[str, np.ndarray],
-    looks: dict[str, Look],
-    minimum: float,
-) -> Iterator[Problem]:
-    names = list(features)
+def _problems(data: Any, asked: _Asked) -> Iterator[Problem]:
+    model, names = asked.model, list(asked.features)
     yield from check_objects.container(data)
     if data.n_obs == 0:
         fix = "Check the filter that was applied last: adata[mask].n_obs."
@@ -172,35 +173,23 @@ def _problems(
             yield Problem("unknown_modality", "data", msg, fix, missing=True)
         yield from (problem for problem in check_objects.measured(data, names) if problem.code == NOTHING)
     for name, part in ((name, part) for name, part in parts_of(data, names).items() if part.n_obs):
-        for problem in _values(model, data, (name, part), layer, features[name], looks, minimum):
+        for problem in _values(data, name, part, asked):
             yield problem.of(name, genes=kind_of(name) == "rna") if is_mudata(data) else problem
 
 
-def _values(
-    model: Model,
-    data: Any,
-    named: tuple[str, Any],
-    layer: str | None,
-    genes: np.ndarray,
-    looks: dict[str, Look],
-    minimum: float,
-) -> Iterator[Problem]:
+def _values(data: Any, name: str, part: Any, asked: _Asked) -> Iterator[Problem]:
     """What is wrong with the values of one modality, also beside those that the model was trained on."""
-    (name, part), values = named, model.module.spec.values
+    model, values = asked.model, asked.model.module.spec.values
     yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
-    where = counts_layer(part, layer) if values == COUNTS else layer
-    at = pd.Index(part.var_names.astype(str)).get_indexer(pd.Index(genes))
-    aim = Aim(
-        kind_of(name),
-        groups(data, model.record["batch_key"], part.obs_names),
-        at[at >= 0],
-        partial(looks.__setitem__, name),
-    )
+    where = counts_layer(part, asked.layer) if values == COUNTS else asked.layer
+    at = pd.Index(part.var_names.astype(str)).get_indexer(pd.Index(asked.features[name]))
+    batches = groups(data, model.record["batch_key"], part.obs_names)
+    aim = Aim(kind_of(name), batches, at[at >= 0], partial(asked.looks.__setitem__, name))
     expects = check_matrix.expected(values, aim.kind)
     yield from check_matrix.matrix(part, layer=where, expects=expects, genes=None, aim=aim)
     known = from_text(model.record.get("scale", "")).get(name)
     coverage = float((at >= 0).mean())
-    if known is not None and name in looks and values != COUNTS and coverage >= minimum:
+    if known is not None and name in asked.looks and values != COUNTS and coverage >= asked.min_coverage:
         slot = "X" if where is None else f"layers[{where!r}]"
         place = Place(slot, "data" if where is None else "layer", counts_of(part, slot), aim.kind)
-        yield from against(known, looks[name].scale, place, coverage=coverage)
+        yield from against(known, asked.looks[name].scale, place, coverage=coverage)
