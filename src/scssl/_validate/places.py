@@ -13,6 +13,9 @@ from scssl._words import listed, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MOST_GROUPS = 256  # looked at one by one
+_CELLS_OF_GROUP = 8  # on average; fewer cells say nothing of their group
+
 
 def places(data: Any, name: str) -> dict[str, pd.Series]:
     """The columns that `name` may mean, by the place where they stand, one value a cell; the first ones count most.
@@ -53,6 +56,20 @@ def found(data: Any, name: str) -> pd.Series | None:
             break
         first = _completed(first, other)
     return first if first.isna().any() else first.infer_objects()
+
+
+def groups(data: Any, name: Any, cells: pd.Index) -> pd.Series | None:
+    """The value of the column for some cells as text, where it tells groups of cells apart; else ``None``.
+
+    For looks at each batch for itself, before and beside the checks of the column: none is needed.
+    """
+    values = found(data, name) if isinstance(name, str) else None
+    if not isinstance(values, pd.Series) or values.isna().any():
+        return None
+    text = values.astype(str)
+    text = text if text.index.equals(cells) else text.reindex(cells)
+    n = text.nunique()
+    return text if n <= _MOST_GROUPS and n * _CELLS_OF_GROUP <= len(text) else None
 
 
 def disagreement(data: Any, name: str, parameter: str) -> Iterator[Problem]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._validate import sizes as check_sizes
+from scssl._validate.matrix import Aim
+from scssl._validate.on_scale import Look, Place, against, counts_of
+from scssl._validate.places import groups
+from scssl._validate.scale import as_text, from_text
+from scssl._validate.silent import shares_as_text
 from scssl.data.cells import COUNTS, Cells
 from scssl.data.container import counts_layer, is_mudata, modalities, parts_of
 from scssl.data.recipe import kind_of
@@ -74,8 +80,9 @@ class Request:
     init: Model | None = None
 
 
-def problems(data: Any, request: Request) -> Iterator[Problem]:
-    """What is wrong with the data for this request."""
+def problems(data: Any, request: Request, looks: dict[str, Look] | None = None) -> Iterator[Problem]:
+    """What is wrong with the data for this request; what was measured of each modality is put into `looks`."""
+    looks = {} if looks is None else looks
     spec = METHODS.describe(request.method)
     yield from check_config.seed(request.seed)
     yield from check_objects.container(data)
@@ -89,20 +96,33 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
     if is_mudata(data):
         yield from check_objects.measured(data, list(parts), parameter="modalities")
     for name, part in parts.items():
-        rna = kind_of(name) == "rna"
+        kind = kind_of(name)
+        aim = Aim(kind, groups(data, request.batch_key, part.obs_names), keep=partial(looks.__setitem__, name))
         for found in (
             check_sizes.sizes(part),
             check_names.names(part),
             check_matrix.matrix(
                 part,
                 layer=_layer(part, spec, request),
-                expects=check_matrix.EXPECTED[spec.values] if rna else None,
+                expects=check_matrix.expected(spec.values, kind),
                 genes=request.mask_by,
+                aim=aim,
             ),
         ):
-            yield from (problem.of(name, genes=rna) if is_mudata(data) else problem for problem in found)
+            yield from (problem.of(name, genes=kind == "rna") if is_mudata(data) else problem for problem in found)
     if request.batch_key is not None:
         yield from check_columns.batch(data, request.batch_key)
+    if request.init is not None and spec.values != COUNTS:
+        yield from _beside(request.init, parts, looks, request)
+
+
+def _beside(init: Model, parts: dict[str, Any], looks: dict[str, Look], request: Request) -> Iterator[Problem]:
+    """Whether values are on the scale of the model that training starts from."""
+    for name, known in from_text(init.record.get("scale", "")).items():
+        if name in looks:
+            slot = "X" if request.layer is None else f"layers[{request.layer!r}]"
+            place = Place(slot, "init", counts_of(parts[name], slot), kind_of(name))
+            yield from against(known, looks[name].scale, place, coverage=0, like="like=init")  # of other genes
 
 
 def within_batch(spec: MethodSpec, request: Request) -> str:
@@ -140,7 +160,8 @@ def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
     config = kind.configure(request.preset, **request.config)
     compared = within_batch(kind.spec, request)
     device = resolve_device(request.accelerator)
-    notes = enforce(problems(data, request))
+    looks: dict[str, Look] = {}
+    notes = enforce(problems(data, request, looks))
     taken, _ = modalities_for(kind.spec, data, request.modalities)
     cells = Cells.from_data(
         data,
@@ -192,8 +213,21 @@ def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
         peak_mb=_clock.peak_mb(),
         collapsed=collapsed,
         warnings="\n".join(notes),
+        **_measured(looks, cells, config),
     )
     return Model(method, cells.genes, record.plain(), pd.DataFrame(history), accelerator=request.accelerator), cells
+
+
+def _measured(looks: dict[str, Look], cells: Cells, config: Any) -> dict[str, str]:
+    """Scale and detection of the genes of the model, for its record."""
+    scales = {name: look.scale for name, look in looks.items()}
+    if getattr(config, "total", None):  # the network scales each cell itself
+        scales = {name: replace(scale, totals=(), sums=()) for name, scale in scales.items()}
+    shares = {}
+    for name, look in looks.items():
+        genes = pd.Index(cells.parts[name].var_names.astype(str)).get_indexer(cells.genes[name])
+        shares[name] = shares_as_text(look.detected[genes], look.n_obs)
+    return {"scale": as_text(scales), "detected": _files.canonical(shares)}
 
 
 def _layer(part: Any, spec: MethodSpec, request: Request) -> str | None:

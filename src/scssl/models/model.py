@@ -18,6 +18,7 @@ from scssl._validate import enforce
 from scssl._validate.arguments import whole
 from scssl._validate.paths import usable
 from scssl._validate.places import present
+from scssl.data.align import MINIMUM
 from scssl.data.open import opened
 from scssl.models import saved
 from scssl.models.card import card
@@ -115,7 +116,13 @@ class Model:
         return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}{labels}>"
 
     def embed(
-        self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
+        self,
+        data: Any,
+        *,
+        layer: str | None = None,
+        modality: str | None = None,
+        batch_size: int | None = None,
+        min_coverage: float = MINIMUM,
     ) -> np.ndarray:
         """The embedding of any data, genes aligned by name.
 
@@ -129,6 +136,8 @@ class Model:
             Embed from this modality alone, of a model of several. By default from all that a cell has.
         batch_size
             Cells at a time; has no influence on the result.
+        min_coverage
+            Share of the model's genes that the data must have, see :func:`scssl.tl.embed`.
 
         Returns
         -------
@@ -140,17 +149,27 @@ class Model:
         InputError
             If too few genes of the model are found, or the values cannot be used.
         """
-        return self.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)[0]
+        return self.embed_with_report(
+            data, layer=layer, modality=modality, batch_size=batch_size, min_coverage=min_coverage
+        )[0]
 
     def embed_with_report(
-        self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
+        self,
+        data: Any,
+        *,
+        layer: str | None = None,
+        modality: str | None = None,
+        batch_size: int | None = None,
+        min_coverage: float = MINIMUM,
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
         enforce(whole(batch_size, "batch_size", example=self.module.cells_at_a_time))
         if isinstance(data, str | os.PathLike):
             with opened(Path(data)) as file:
-                return self.embed_with_report(file, layer=layer, modality=modality, batch_size=batch_size)
-        cells, found = self.cells(data, layer=layer, modality=modality)
+                return self.embed_with_report(
+                    file, layer=layer, modality=modality, batch_size=batch_size, min_coverage=min_coverage
+                )
+        cells, found = self.cells(data, layer=layer, modality=modality, min_coverage=min_coverage)
         if not self.module.spec.inductive:
             self._refuse_others(data, cells, layer=layer)
         return self.embedding(cells, batch_size=batch_size), found
@@ -231,10 +250,16 @@ class Model:
         return resolve_device(settings.accelerator if self.accelerator == "auto" else self.accelerator)
 
     def cells(
-        self, data: Any, *, layer: str | None = None, modality: str | None = None, stream: bool = True
+        self,
+        data: Any,
+        *,
+        layer: str | None = None,
+        modality: str | None = None,
+        stream: bool = True,
+        min_coverage: float = MINIMUM,
     ) -> tuple[Cells, dict[str, Alignment]]:
         """Cells as the model reads them: checked, genes in its order, batches that it knows by name."""
-        return cells_of(self, data, layer=layer, modality=modality, stream=stream)
+        return cells_of(self, data, layer=layer, modality=modality, stream=stream, min_coverage=min_coverage)
 
     def embedding(self, cells: Cells, *, batch_size: int | None = None) -> np.ndarray:
         """Embedding of cells that :meth:`cells` or the fit has read."""

@@ -9,6 +9,7 @@ from scssl import _keys
 from scssl._errors import KeyNotFoundError
 from scssl._registry import METHODS
 from scssl._validate import ERROR, Problem, columns, matrix, names, objects, sizes
+from scssl._validate.places import groups
 from scssl.data.container import counts_layer, is_mudata
 from scssl.data.recipe import kind_of
 
@@ -87,14 +88,15 @@ def _all(
         yield from objects.overlap(data)
     parts = data.mod.items() if is_mudata(data) else [("", data)]
     for name, part in parts:
-        of_rna = kind_of(name or _keys.DEFAULT_MODALITY) == "rna"
-        for problem in _part(part, layer, values, of_rna=of_rna):
-            yield problem.of(name, genes=of_rna) if name else problem
+        kind = kind_of(name or _keys.DEFAULT_MODALITY)
+        aim = matrix.Aim(kind, groups(data, batch_key, part.obs_names))
+        for problem in _part(part, layer, values, aim):
+            yield problem.of(name, genes=kind == "rna") if name else problem
 
 
-def _part(adata: Any, layer: str | None, values: str | None, *, of_rna: bool) -> Iterator[Problem]:
+def _part(adata: Any, layer: str | None, values: str | None, aim: matrix.Aim) -> Iterator[Problem]:
     layer = counts_layer(adata, layer) if values == matrix.COUNTS else layer
-    expects = matrix.EXPECTED[values] if values is not None and of_rna else None
+    expects = matrix.expected(values, aim.kind) if values is not None else None
     yield from sizes.sizes(adata)
     yield from names.names(adata)
-    yield from matrix.matrix(adata, layer=layer, expects=expects, genes=_keys.HIGHLY_VARIABLE)
+    yield from matrix.matrix(adata, layer=layer, expects=expects, genes=_keys.HIGHLY_VARIABLE, aim=aim)
