@@ -138,7 +138,7 @@ def evaluate(
     >>> sorted(scores["method"].unique())
     ['knn_pca', 'mean_profile', 'oracle', 'pca', 'random', 'ridge_pca']
     """
-    names = [use_rep] if isinstance(use_rep, str) or not hasattr(use_rep, "__iter__") else list(use_rep)
+    names: list[Any] = [use_rep] if isinstance(use_rep, str) or not hasattr(use_rep, "__iter__") else list(use_rep)
     keys = {"batch_key": batch_key, "label_key": label_key, "split_key": split_key}
     without = wanted_of.unlabelled(unlabelled)
     enforce(
