@@ -102,6 +102,8 @@ class MetricSpec:
     floor: str = "random"
     """The embedding that no real one falls below: ``random`` noise; ``batch``, which knows the batch of a cell and nothing
     else, where noise is as good as it gets (it mixes batches perfectly); empty if there is none."""
+    scib: str = ""
+    """Function of scib-metrics that computes it with ``engine="scib-metrics"``; empty if there is none."""
     summary: str = ""
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OK, FAILED, NOT_APPLICABLE, TIMEOUT, COLLAPSED = STATUS = ("ok", "failed", "not_applicable", "timeout", "collapsed")
 RANDOM, ORACLE = "random", "oracle"
+OWN_ENGINE = "scssl"
 MIN_RANGE = 0.1
 OWN, HEAD = "own", "head"
 ANSWERS = frozenset({OWN, HEAD})
@@ -57,6 +58,8 @@ class Row:
     score_s: float = np.nan
     peak_mb: float = np.nan
     device: str = ""
+    engine: str = OWN_ENGINE
+    """Who computed the value: ``scssl``, or name and version of the reference implementation."""
     version: str = ""
     created: str = ""
 
@@ -64,7 +67,7 @@ class Row:
 _DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
 DTYPES = {f.name: _DTYPES[str(f.type)] for f in fields(Row)}
 COLUMNS = tuple(DTYPES)
-_IDENTITY = ("data_id", "key", "config_id", "seed", "task", "split", "metric")
+_IDENTITY = ("data_id", "key", "config_id", "seed", "task", "split", "metric", "engine")
 
 
 def line_key(method: str, axes: Mapping[str, str]) -> str:
@@ -179,7 +182,7 @@ def scale(table: pd.DataFrame) -> pd.DataFrame:
     It stays empty unless the oracle is better than noise by `MIN_RANGE`: noise mixes batches as well as the oracle does,
     and a ratio of two small differences would rank methods by chance.
     """
-    place = ["data_id", "task", "split", "metric"]
+    place = ["data_id", "task", "split", "metric", "engine"]
     usable = table[table["status"].isin((OK, COLLAPSED))]
     low = usable[usable["method"] == RANDOM].groupby(place)["value"].mean()
     high = usable[usable["method"] == ORACLE].groupby(place)["value"].mean()

@@ -8,6 +8,7 @@ import pandas as pd
 
 from scssl import _keys, _results
 from scssl._words import unknown
+from scssl.data import scored
 from scssl.table import ranks as comparisons
 from scssl.table import statistics
 from scssl.table.board import board
@@ -36,7 +37,8 @@ def scores(
     ----------
     data
         Object that was scored by :func:`scssl.tl.evaluate` or :func:`scssl.tl.benchmark`, a table of result rows, or
-        the path of one as CSV.
+        the path of one as CSV. Of an object, scores of other cells, genes, labels or values than it has now are left
+        out, and a warning counts them.
     profile
         ``"clean"``: the rows as they are stored, raw values. ``"paper"``: one row per run and metric, splits averaged,
         the batch-correction metrics min-max scaled over the methods inside each seed, and the rows ``bio``, ``batch``
@@ -70,7 +72,7 @@ def scores(
     ['oracle', 'pca', 'random']
     """
     statistics.check("profile", profile, statistics.PROFILES)
-    table = _results.read(data)
+    table = scored.read(data)
     if profile == statistics.PAPER:
         table = _scaled_rows(table)
     for column, wanted in (("method", method), ("task", task)):
@@ -135,7 +137,7 @@ def summary(
     """
     if statistic not in _STATISTICS:
         raise unknown(kind="statistic", name=statistic, known=list(_STATISTICS))
-    table = board(_results.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), profile=profile, missing=missing, over=over)
     if statistic == "text":
         numbers = _text(table.mean, table.high - table.mean)
         seconds = table.lines["seconds"].map(lambda s: "" if pd.isna(s) else f"{s:.1f}")
@@ -192,7 +194,7 @@ def ranks(
     >>> ssl.get.ranks(scores, task="cell_typing")[["method", "rank_low", "rank_high"]].to_numpy().tolist()
     [['pca', 1, 1]]
     """
-    found = comparisons.ranks(board(_results.read(data), profile=profile, missing=missing, over=over))
+    found = comparisons.ranks(board(scored.read(data), profile=profile, missing=missing, over=over))
     if task is not None and task not in set(found["task"]):
         raise unknown(kind="task", name=task, known=sorted(set(found["task"])), parameter="task")
     return found if task is None else found[found["task"] == task].reset_index(drop=True)
@@ -243,7 +245,7 @@ def differences(
     >>> bool((gain["difference"] > 0).all())
     True
     """
-    table = board(_results.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), profile=profile, missing=missing, over=over)
     return comparisons.differences(table, baseline)
 
 
@@ -280,7 +282,7 @@ def flips(data: AnnData | MuData | pd.DataFrame | str | os.PathLike[str], *, pro
     >>> len(ssl.get.flips(scores))
     0
     """
-    return comparisons.flips(_results.read(data), profile=profile)
+    return comparisons.flips(scored.read(data), profile=profile)
 
 
 def history(data: AnnData | MuData, key: str) -> pd.DataFrame:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import random
 import warnings
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
-from scssl.metrics import Inputs, measure
+from scssl.metrics import Inputs, NotApplicable, measure
 from scssl.metrics._base import groups
 from scssl.metrics._kbet import acceptance_per_label
+from scssl.metrics._reference import reference
 
 EXACT = {
     "isolated_labels": 1e-6,
@@ -21,8 +24,6 @@ EXACT = {
     "ilisi": 2e-6,
     "graph_connectivity": 1e-12,
     "pcr_comparison": 2e-6,
-    "leiden_nmi": 1e-12,
-    "leiden_ari": 1e-12,
 }
 SHAPES = [
     {"n": 400, "width": 8, "n_labels": 4, "n_batches": 3, "seed": 0},
@@ -32,12 +33,12 @@ SHAPES = [
 
 def cells(n, width, n_labels, n_batches, seed):
     """Cells of overlapping types; the last type is rare and occurs in one batch only."""
-    random = np.random.default_rng(seed)
-    label, batch = random.integers(0, n_labels, n), random.integers(0, n_batches, n)
+    rng = np.random.default_rng(seed)
+    label, batch = rng.integers(0, n_labels, n), rng.integers(0, n_batches, n)
     kept = (label < n_labels - 1) | (batch == 0)
     label, batch = label[kept], batch[kept]
-    types, shifts = 1.5 * random.normal(size=(n_labels, width)), 0.3 * random.normal(size=(n_batches, width))
-    x = (types[label] + shifts[batch] + random.normal(size=(len(label), width))).astype(np.float32)
+    types, shifts = 1.5 * rng.normal(size=(n_labels, width)), 0.3 * rng.normal(size=(n_batches, width))
+    x = (types[label] + shifts[batch] + rng.normal(size=(len(label), width))).astype(np.float32)
     before = (x + 2 * shifts[batch]).astype(np.float32)
     return x, before, np.char.add("t", label.astype(str)), np.char.add("b", batch.astype(str))
 
@@ -71,8 +72,7 @@ def both(request, scib):
         "ilisi": scib.ilisi_knn(table[90], batch),
         "graph_connectivity": scib.graph_connectivity(table[15], labels),
         "pcr_comparison": scib.pcr_comparison(before, x, batch, categorical=True),
-        "leiden_nmi": clusters["nmi"],
-        "leiden_ari": clusters["ari"],
+        "leiden": (clusters["nmi"], clusters["ari"]),
     }
     return inputs, theirs, table
 
@@ -81,6 +81,44 @@ def both(request, scib):
 def test_value_is_that_of_scib_metrics(both, name):
     inputs, theirs, _ = both
     assert measure(name, inputs).value == pytest.approx(theirs[name], abs=EXACT[name])
+
+
+def test_the_first_run_of_leiden_is_that_of_scib_metrics(both):
+    inputs, theirs, _ = both
+    first = inputs.leiden.runs[0]
+    assert (first.nmi, first.ari) == pytest.approx(theirs["leiden"], abs=1e-12)
+
+
+def lisi_of(distances, codes, perplexity):
+    """Inverse Simpson index of one cell from its neighbours, the kernel width by the root finder of SciPy."""
+
+    def shares(log_beta):
+        kernel = np.exp(-np.exp(log_beta) * (distances - distances.min()))
+        return kernel / kernel.sum()
+
+    def excess(log_beta):
+        p = shares(log_beta)
+        return -(p[p > 0] * np.log(p[p > 0])).sum() - np.log(perplexity)
+
+    p = shares(brentq(excess, -20, 20))
+    return 1 / (np.bincount(codes, weights=p) ** 2).sum()
+
+
+def test_lisi_leaves_out_the_cell_itself_as_scib_metrics_since_0_5(both, scib):
+    """Up to 0.4.1 it was its own neighbour at distance 0. The installed version, whichever it is, leaves it out."""
+    inputs, _, table = both
+    codes = np.unique(inputs.given["batch"], return_inverse=True)[1]
+    indices, distances = inputs.neighbors.indices, inputs.neighbors.distances
+    assert (indices[:, 0] == np.arange(len(codes))).all()
+    some = range(0, len(codes), 40)
+    without = [lisi_of(distances[i, 1:], codes[indices[i, 1:]], 30) for i in some]
+    counted = [lisi_of(distances[i], codes[indices[i]], 30) for i in some]
+    ours = inputs.local_weights.simpson(codes, codes.max() + 1)[list(some)]
+    theirs = np.asarray(scib.lisi_knn(table[90], inputs.given["batch"]))[list(some)]
+    np.testing.assert_allclose(ours, without, atol=1e-4)
+    np.testing.assert_allclose(theirs, without, atol=1e-3)
+    assert np.mean(np.abs(np.subtract(counted, without)) > 1e-3) > 0.9
+    assert np.median(counted) < np.median(without)
 
 
 def test_connectivities_are_those_of_umap(both):
@@ -111,3 +149,26 @@ def test_kbet_scib_is_their_number(both, scib):
     found = measure("kbet_scib", inputs)
     assert found.value == pytest.approx(value, abs=1e-12)
     assert scib.__version__ in found.message
+
+
+@pytest.mark.parametrize("both", SHAPES[:1], indirect=True)
+def test_the_engine_gives_their_numbers_and_leaves_the_process_alone(both, scib):
+    inputs, theirs, _ = both
+    loggers = [logging.getLogger(), logging.getLogger("scib_metrics")]
+    before = [(one.level, list(one.handlers)) for one in loggers], list(warnings.filters), random.getstate()
+    for name in EXACT:
+        assert reference(name, inputs).value == pytest.approx(theirs[name], abs=1e-12), name
+    assert (reference("leiden_nmi", inputs).value, reference("leiden_ari", inputs).value) == theirs["leiden"]
+    assert before == ([(one.level, list(one.handlers)) for one in loggers], list(warnings.filters), random.getstate())
+
+
+@pytest.mark.parametrize("name", ["bras", "kbet", "silhouette_batch"])
+def test_labels_in_one_batch_each_do_not_apply_in_any_version(name):
+    x, _, labels, _ = cells(**SHAPES[0])
+    with pytest.raises(NotApplicable, match="in two batches"):
+        reference(name, Inputs({"embedding": x, "labels": labels, "batch": labels}))
+
+
+def test_a_metric_of_our_own_is_not_theirs():
+    with pytest.raises(NotApplicable, match="does not have this metric"):
+        reference("cilisi", Inputs({}))

@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from scssl._neighbors import Neighbors, nearest
 from scssl.tasks._vote import vote
+from scssl.tasks import Cells
 from scssl.tasks.cell_typing import CellTyping
 
 
@@ -91,6 +92,36 @@ def test_votes_and_ties():
     touching = replace(neighbors, distances=np.array([[0.0, 0.0, 1.0, 1.0]]))
     assert vote(touching, codes, 2, weights="distance").share.tolist() == [0.5]
     assert vote(touching, codes, 2, weights="distance").codes.tolist() == [1]
+
+
+def test_labels_too_small_to_win_a_vote_are_named_where_ties_decide():
+    """Five reference cells of `few` and five of `many` around one query cell; `far` has eleven of its own."""
+    place = np.concatenate([np.zeros(5), np.zeros(5), np.full(11, 50.0)])
+    x = np.column_stack([place, np.linspace(0, 20, 21)])
+    labels = np.array(["few"] * 5 + ["many"] * 5 + ["far"] * 11, dtype=object)
+    query = np.array([[0.0, 5.0], [50.0, 15.0]])
+
+    def message(labels, asked):
+        cells = Cells(
+            names=np.array([f"c{i}" for i in range(len(labels) + 2)], dtype=object),
+            labels=np.concatenate([labels, np.array(asked, dtype=object)]),
+            query=np.arange(len(labels) + 2) >= len(labels),
+        )
+        embedding = np.vstack([x[: len(labels)], query])
+        return next(s.message for s in CellTyping().score(embedding, cells) if s.metric == "macro_f1")
+
+    assert message(labels, ["few", "far"]) == (
+        "1 of 2 votes are ties with labels that have fewer than 6 reference cells: 'few (5)', 'many (5)'."
+    )
+    enough = np.where(np.arange(21) == 4, "many", labels)  # four against six: no tie, nothing to say
+    assert message(enough, ["many", "far"]) == ""
+
+
+def test_a_vote_says_who_tied():
+    neighbors = Neighbors(np.array([[0, 1, 2], [0, 2, 3]]), np.ones((2, 3)), requested=3)
+    codes = np.array([0, 1, 2, 2])
+    for ties in ("nearest", "first"):
+        assert vote(neighbors, codes, 3, ties=ties).tied.tolist() == [[True, True, True], [False, False, False]]
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])

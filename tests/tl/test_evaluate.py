@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import warnings
+from importlib.metadata import version
 
 import anndata as ad
 import mudata as md
@@ -50,7 +51,7 @@ def test_writes_scores_and_nothing_else(adata, unchanged):
     copy = adata.copy()
     table = ssl.tl.evaluate(adata, use_rep=["X_good", "X_pca"], **KEYS)
     stored = adata.uns.pop("scssl")
-    assert list(stored) == ["schema", "scores"]
+    assert list(stored) == ["schema", "scores", "scored"]
     pd.testing.assert_frame_equal(_results.conform(stored["scores"]), table)
     with unchanged(copy) as before:
         before.against(adata)
@@ -393,3 +394,132 @@ def test_values_are_reconstructed(adata):
     with pytest.raises(ssl.InputError, match=r"1 of .* values of 'rna' that are not zero are NaN or inf") as caught:
         ssl.tl.evaluate(adata, use_rep="good", tasks="reconstruction")
     assert caught.value.code == "values_not_finite"
+
+
+@pytest.fixture
+def reference(monkeypatch):
+    """scib-metrics by another name: every number is 0.25, nothing is compiled."""
+    from scssl.metrics import _reference
+
+    def quarter(function, inputs):
+        return {"nmi": 0.25, "ari": 0.25} if "leiden" in function else 0.25
+
+    monkeypatch.setattr(_reference, "_call", quarter)
+
+
+def test_the_engine_computes_what_it_has_and_says_what_it_has_not(adata, reference):
+    table = ssl.tl.evaluate(adata, use_rep="good", **KEYS, engine="scib-metrics")
+    theirs = table[table["status"] == "ok"]
+    assert len(theirs) == 3 * 10
+    assert set(theirs["value"]) == {0.25}
+    assert set(theirs["task"]) == {"batch_correction"}
+    assert table["engine"].unique() == [f"scib-metrics {version('scib-metrics')}"]
+    rest = table[table["status"] != "ok"]
+    assert set(rest["status"]) == {"not_applicable"}
+    assert set(rest["message"]) == {"scib-metrics does not have this metric; engine='scssl' computes it"}
+    own = ssl.tl.evaluate(adata, use_rep="good", **KEYS)
+    assert set(own["engine"]) == {"scssl"}
+    assert set(own["metric"]) == set(table["metric"])
+
+
+def test_scores_of_both_engines_stand_beside_each_other(adata, reference, tmp_path):
+    asked = {"use_rep": "good", **KEYS, "tasks": "batch_correction"}
+    own = ssl.tl.evaluate(adata, **asked)
+    alone = ssl.get.summary(adata)
+    ssl.tl.evaluate(adata, **asked, engine="scib-metrics")
+    stored = ssl.get.scores(adata)
+    assert len(stored) == 2 * len(own)
+    pd.testing.assert_frame_equal(stored[stored["engine"] == "scssl"].reset_index(drop=True), own)
+    name = f" (scib-metrics {version('scib-metrics')})"
+    both = ssl.get.summary(adata)
+    assert set(both.index) == {line + end for line in ("good", "random", "oracle") for end in ("", name)}
+    assert both.loc["good" + name, "total"] == 0.25
+    numbers = ["total", "bio", "batch", "cilisi"]
+    pd.testing.assert_frame_equal(both.loc[alone.index, numbers], alone[numbers])
+    ssl.tl.evaluate(adata, **asked, engine="scib-metrics")
+    assert len(ssl.get.scores(adata)) == 2 * len(own)
+
+
+def test_rows_without_an_engine_are_ours(adata):
+    table = ssl.tl.evaluate(adata, use_rep="good", **KEYS, tasks="batch_correction")
+    old = _results.conform(table.drop(columns="engine"))
+    pd.testing.assert_frame_equal(old, table)
+
+
+def test_an_engine_that_does_not_exist(adata):
+    with pytest.raises(ssl.KeyNotFoundError, match=r"engine='scib' does not exist; .* Did you mean 'scib-metrics'"):
+        ssl.tl.evaluate(adata, use_rep="good", **KEYS, engine="scib")
+
+
+def test_controls_of_values_are_not_asked_of_another_engine(adata, reference):
+    table = ssl.tl.evaluate(adata, use_rep="good", batch_key="batch", tasks="reconstruction", engine="scib-metrics")
+    assert set(table["status"]) == {"not_applicable"}
+
+
+def test_corrected_labels_take_the_place_of_the_old_ones(adata):
+    asked = {"use_rep": "good", **KEYS, "tasks": "batch_correction"}
+    ssl.tl.evaluate(adata, **asked)
+    adata.obs["cell_type"] = adata.obs["cell_type"].astype(str).replace({"t1": "t2"})
+    with pytest.raises(ssl.InputError, match=r"now: 39 of other obs\['cell_type'\]"):
+        ssl.get.summary(adata)
+    new = ssl.tl.evaluate(adata, **asked)
+    alone = ssl.get.summary(new)
+    for reader in (ssl.get.summary, ssl.get.scores, ssl.get.ranks):
+        with pytest.warns(ssl.ScsslWarning, match=r"39 of 78 stored scores .* left out: 39 of other obs\['cell_type'\]"):
+            reader(adata)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pd.testing.assert_frame_equal(ssl.get.summary(adata), alone)
+
+
+def test_an_object_filtered_twice_is_drawn_as_it_is(adata):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    asked = {"use_rep": "good", **KEYS, "tasks": "batch_correction"}
+    for n in (150, 120, 90):
+        adata = adata[:n].copy()
+        ssl.tl.evaluate(adata, **asked)
+    with pytest.warns(ssl.ScsslWarning, match=r"39 of other cells \(150, not 90\); 39 of other cells \(120, not 90\)"):
+        axes = ssl.pl.benchmark(adata, show=False)
+    texts = [text.get_text() for text in axes.texts]
+    assert any(text.startswith("90 cells") for text in texts)
+    assert not any("data sets" in text for text in texts)
+
+
+@pytest.fixture
+def fitted(adata):
+    ssl.tl.fit(adata, "pca", width=5, key_added="own")
+    return adata
+
+
+def of_own(data, **options):
+    table = ssl.tl.evaluate(data, use_rep="own", **KEYS, tasks="batch_correction", **options)
+    return table[table["key"] == "own"]
+
+
+def test_an_embedding_of_ours_is_known_also_in_a_part_of_the_object(fitted, tmp_path):
+    config = fitted.uns["scssl"]["models"]["own"]["config_id"]
+    fitted.write_h5ad(tmp_path / "a.h5ad")
+    for data in (fitted, fitted[::-2].copy(), ad.read_h5ad(tmp_path / "a.h5ad")):
+        found = of_own(data)
+        assert set(found["method"]) == {"pca"}
+        assert set(found["config_id"]) == {config}
+
+
+@pytest.mark.parametrize("width", [5, 7])
+def test_an_embedding_that_was_replaced_is_of_unknown_origin(fitted, width):
+    fitted.obsm["X_own"] = np.random.default_rng(0).normal(size=(150, width))
+    with pytest.warns(ssl.ScsslWarning, match=r"obsm\['X_own'\] holds other values than scssl wrote there"):
+        found = of_own(fitted)
+    assert set(found["method"]) == {"own"}
+    assert set(found["config_id"]) == {""}
+    assert found["fit_s"].isna().all()
+    assert found["message"].str.startswith("obsm['X_own'] holds other values").all()
+
+
+def test_an_embedding_made_again_is_known_again(fitted):
+    model = ssl.tl.fit(fitted, "pca", width=4, key_added="own", seed=3)
+    assert set(of_own(fitted)["config_id"]) == {fitted.uns["scssl"]["models"]["own"]["config_id"]}
+    ssl.tl.embed(fitted, model, key_added="own")
+    assert set(of_own(fitted)["config_id"]) == {fitted.uns["scssl"]["embeddings"]["own"]["config_id"]}

@@ -29,10 +29,18 @@ def genes_of(adata: ad.AnnData, mask_by: str | None) -> np.ndarray:
 
 def rows(adata: ad.AnnData, start: int, stop: int, layer: str | None = None) -> Any:
     """A block of consecutive cells, read from disk if the object is backed."""
-    part = values(adata, layer)[start:stop]
+    return _loaded(values(adata, layer)[start:stop])
+
+
+def _loaded(part: Any) -> Any:
     for load in ("to_memory", "compute"):  # anndata's backed sparse matrices, dask arrays
         part = getattr(part, load)() if hasattr(part, load) else part
     return part
+
+
+def some_rows(adata: ad.AnnData, positions: np.ndarray, layer: str | None = None) -> sp.csr_matrix:
+    """Some cells, all genes, as :func:`csr` gives them; `positions` rise."""
+    return canonical(_sparse(_loaded(values(adata, layer)[positions])))
 
 
 def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None = None) -> sp.csr_matrix:

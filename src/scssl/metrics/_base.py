@@ -11,7 +11,7 @@ from scssl._neighbors import Neighbors, nearest
 from scssl._registry import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scssl.metrics._leiden import Scan
     from scssl.metrics._lisi import Weights
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_NEIGHBORS = 90
 GRAPH_NEIGHBORS = 15
 DIFFUSION_NEIGHBORS = 50
+MIN_CELLS = 10
+"""Labels of fewer cells are left out where each label counts once; scIB draws the same line for kBET."""
 _AT_LEAST_TWO = {"labels": "label", "batch": "batch"}
 
 
@@ -111,6 +113,12 @@ class Inputs:
         msg = f"needs {name!r}, which was not given"
         raise NotApplicable(msg)
 
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made when first asked for under this name."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
     def note(self, needs: tuple[str, ...]) -> str:
         """What must be said of every metric that used fewer neighbours than it should."""
         return self.neighbors.note if "neighbors" in self.__dict__ and _FROM_NEIGHBORS.intersection(needs) else ""
@@ -132,6 +140,10 @@ class Inputs:
         return {}
 
     @cached_property
+    def _made(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
     def neighbors(self) -> Neighbors:
         """90 nearest cells (each cell is its own first)."""
         return nearest(self.give("embedding"), MAX_NEIGHBORS, seed=self.seed)
@@ -139,9 +151,33 @@ class Inputs:
     @cached_property
     def label_widths(self) -> np.ndarray:
         """Silhouette width of every cell with respect to its label."""
-        from scssl.metrics._silhouette import silhouette_widths
+        from scssl.metrics._silhouette import widths
 
-        return silhouette_widths(self.give("embedding"), self.give("labels"))
+        return widths(self._label_sums, self.give("labels"))
+
+    @cached_property
+    def large_label_widths(self) -> np.ndarray:
+        """Silhouette width of every cell among labels of at least `MIN_CELLS` cells; NaN for cells of the others."""
+        from scssl.metrics._silhouette import widths
+
+        labels = self.give("labels")
+        large = labels.sizes >= MIN_CELLS
+        if large.all():
+            return self.label_widths
+        if large.sum() < 2:
+            msg = f"{large.sum()} labels have {MIN_CELLS} cells; two are needed"
+            raise NotApplicable(msg)
+        kept = large[labels.codes]
+        among = Groups((np.cumsum(large) - 1)[labels.codes[kept]], labels.names[large])
+        found = np.full(len(kept), np.nan)
+        found[kept] = widths(self._label_sums[kept][:, large], among)
+        return found
+
+    @cached_property
+    def _label_sums(self) -> np.ndarray:
+        from scssl.metrics._silhouette import distance_sums
+
+        return distance_sums(self.give("embedding"), self.give("labels"))
 
     @cached_property
     def local_weights(self) -> Weights:
@@ -152,15 +188,16 @@ class Inputs:
 
     @cached_property
     def leiden(self) -> Scan:
-        """The clustering that fits the labels best, over ten resolutions."""
+        """Clusterings over ten resolutions, several times, and how well the best fit the labels."""
         from scssl.metrics._leiden import scan
 
         return scan(self.neighbors.first(GRAPH_NEIGHBORS), self.give("labels"), seed=self.seed)
 
 
 _FROM_NEIGHBORS = frozenset({"neighbors", "local_weights", "leiden"})
-_SHARED = _FROM_NEIGHBORS | {"label_widths"}
-FROM_LABELS = frozenset({"labels", "label_widths", "leiden"})
+_WIDTHS = frozenset({"label_widths", "large_label_widths"})
+_SHARED = _FROM_NEIGHBORS | _WIDTHS
+FROM_LABELS = _WIDTHS | {"labels", "leiden"}
 """Inputs that say something of cells with a label only."""
 
 

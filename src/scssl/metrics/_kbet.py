@@ -15,6 +15,7 @@ import numpy as np
 
 from scssl._neighbors import connectivities, nearest
 from scssl._random import generator
+from scssl.metrics._base import MIN_CELLS
 from scssl.metrics._threads import side_by_side
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from scssl._neighbors import Neighbors
     from scssl.metrics._base import Groups
 
-MIN_CELLS = 10
 _COMPONENTS = 100
 _DENSE = 3 * _COMPONENTS
 _STATIONARY = 1e-6

@@ -18,6 +18,9 @@ _TOLERANCE = 1e-5
 class Weights:
     """How much each neighbour of a cell counts: a kernel whose width gives every cell the same perplexity.
 
+    The cell itself is the first of the 90 and has no weight, as in scib-metrics since 0.5.0 (checked: 0.5.10, 0.6.0 and
+    0.6.1); up to 0.4.1 it counted as a neighbour at distance 0, which lowers LISI.
+
     Parameters
     ----------
     indices

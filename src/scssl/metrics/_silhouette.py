@@ -78,7 +78,12 @@ def silhouette_widths(x: np.ndarray, column: Groups, *, cosine: bool = False, be
     -------
     Values in [-1, 1], shape ``(n,)``; 0 for the only cell of a group.
     """
-    sums, sizes, own = distance_sums(x, column, cosine=cosine), column.sizes, column.codes
+    return widths(distance_sums(x, column, cosine=cosine), column, between=between)
+
+
+def widths(sums: np.ndarray, column: Groups, *, between: str = "nearest") -> np.ndarray:
+    """As :func:`silhouette_widths`, from the sums of distances that :func:`distance_sums` gives."""
+    sums, sizes, own = sums.copy(), column.sizes, column.codes
     rows = np.arange(len(own))
     within = sums[rows, own]
     sums[rows, own] = np.inf if between == "nearest" else 0.0
@@ -111,6 +116,6 @@ def mixing_widths(
     for name, cells in zip(labels.names, labels.members(), strict=True):
         present, codes = np.unique(batch.codes[cells], return_inverse=True)
         if 1 < len(present) < len(cells):
-            widths = silhouette_widths(x[cells], Groups(codes, present), cosine=cosine, between=between)
-            found[str(name)] = float(np.mean(1.0 - np.abs(widths)))
+            width = silhouette_widths(x[cells], Groups(codes, present), cosine=cosine, between=between)
+            found[str(name)] = float(np.mean(1.0 - np.abs(width)))
     return found

@@ -1,7 +1,9 @@
 """Scores of integration: do cells of a type stay together, and do the batches mix?
 
-The ten scores of scIB :cite:p:`luecken2022scib` as scib-metrics defines them, from shared neighbours and distances and
-without compilation, plus two for old tables: ``silhouette_batch`` and ``kbet_scib``. All are in [0, 1], higher is better.
+The ten scores of scIB :cite:p:`luecken2022scib` from shared neighbours and distances and without compilation, plus two for
+old tables: ``silhouette_batch`` and ``kbet_scib``. All are in [0, 1], higher is better. Definitions are those of
+scib-metrics, but for labels and batches of few cells, which decide nothing here, for Leiden clusterings, of which several
+are averaged, and for identical cells; :mod:`scssl.metrics._reference` computes the originals.
 """
 
 from __future__ import annotations
@@ -11,8 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl._registry import METRICS
-from scssl.metrics._base import DIFFUSION_NEIGHBORS, GRAPH_NEIGHBORS, Groups, Measured, NotApplicable, groups
-from scssl.metrics._kbet import MIN_CELLS, acceptance_per_label
+from scssl._words import listed
+from scssl.metrics._base import (
+    DIFFUSION_NEIGHBORS,
+    GRAPH_NEIGHBORS,
+    MIN_CELLS,
+    Groups,
+    Measured,
+    NotApplicable,
+    groups,
+)
+from scssl.metrics._duplicates import apart
+from scssl.metrics._kbet import acceptance_per_label
 from scssl.metrics._silhouette import mixing_widths
 
 if TYPE_CHECKING:
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
     from scssl.metrics._lisi import Weights
 
 MIN_BATCH = 10
+_SHOWN = 5
 _NOWHERE_MIXED = "no label has enough cells in two batches"
 
 
@@ -29,14 +42,19 @@ _NOWHERE_MIXED = "no label has enough cells in two batches"
     title="Isolated labels",
     task="batch_correction",
     group="bio",
-    needs=("label_widths", "labels", "batch"),
+    needs=("large_label_widths", "labels", "batch"),
     reference="luecken2022scib",
-    summary="silhouette of the labels that occur in the fewest batches",
+    scib="isolated_labels",
+    summary="silhouette of the labels that occur in the fewest batches, among labels of at least 10 cells",
 )
-def isolated_labels(label_widths: np.ndarray, labels: Groups, batch: Groups) -> Measured:
-    """Mean silhouette, from 0 to 1, of the labels that occur in the fewest batches, each label counted once."""
+def isolated_labels(large_label_widths: np.ndarray, labels: Groups, batch: Groups) -> Measured:
+    """Mean silhouette, from 0 to 1, of the labels that occur in the fewest batches, each label counted once.
+
+    Labels of fewer than 10 cells are left out, as isolated labels and as neighbours of others: one mislabelled cell
+    would be the only isolated label, and lie nearer to the cells around it than their own label.
+    """
     isolated, note = fewest_batches(labels, batch)
-    per_label = np.bincount(labels.codes, weights=(label_widths + 1) / 2) / labels.sizes
+    per_label = np.bincount(labels.codes, weights=(large_label_widths + 1) / 2) / labels.sizes
     return Measured(float(per_label[isolated].mean()), note)
 
 
@@ -47,11 +65,12 @@ def isolated_labels(label_widths: np.ndarray, labels: Groups, batch: Groups) -> 
     group="bio",
     needs=("leiden",),
     reference="luecken2022scib",
-    summary="mutual information of labels and the best of ten Leiden clusterings",
+    scib="nmi_ari_cluster_labels_leiden",
+    summary="mutual information of labels and the best of ten Leiden clusterings, mean of four runs",
 )
 def leiden_nmi(leiden: Scan) -> Measured:
-    """Normalised mutual information of the labels and the Leiden clustering that fits them best."""
-    return Measured(leiden.nmi, leiden.note)
+    """Normalised mutual information of the labels and the Leiden clustering that fits them best, mean over runs."""
+    return Measured(float(leiden.nmi.mean()), leiden.note(leiden.nmi))
 
 
 @METRICS.register(
@@ -62,11 +81,12 @@ def leiden_nmi(leiden: Scan) -> Measured:
     needs=("leiden",),
     lower=-0.5,
     reference="hubert1985ari",
-    summary="adjusted Rand index of labels and the best of ten Leiden clusterings",
+    scib="nmi_ari_cluster_labels_leiden",
+    summary="adjusted Rand index of labels and the best of ten Leiden clusterings, mean of four runs",
 )
 def leiden_ari(leiden: Scan) -> Measured:
-    """Adjusted Rand index of the labels and the Leiden clustering with the highest NMI."""
-    return Measured(leiden.ari, leiden.note)
+    """Adjusted Rand index of the labels and the Leiden clustering with the highest NMI, mean over runs."""
+    return Measured(float(leiden.ari.mean()), leiden.note(leiden.ari))
 
 
 @METRICS.register(
@@ -76,6 +96,7 @@ def leiden_ari(leiden: Scan) -> Measured:
     group="bio",
     needs=("label_widths",),
     reference="rousseeuw1987silhouettes",
+    scib="silhouette_label",
     summary="mean silhouette of cells with respect to their label",
 )
 def silhouette_label(label_widths: np.ndarray) -> float:
@@ -90,10 +111,14 @@ def silhouette_label(label_widths: np.ndarray) -> float:
     group="bio",
     needs=("local_weights", "labels"),
     reference="korsunsky2019harmony",
-    summary="are the neighbours of a cell of its own label?",
+    scib="clisi_knn",
+    summary="are the neighbours of a cell of its own label? LISI of scib-metrics since 0.5: without the cell itself",
 )
 def clisi(local_weights: Weights, labels: Groups) -> float:
-    """Median effective number of labels around a cell, scaled so that 1 is one label and 0 all of them."""
+    """Median effective number of labels around a cell, scaled so that 1 is one label and 0 all of them.
+
+    The cell itself does not count, see :class:`scssl.metrics._lisi.Weights`.
+    """
     around = local_weights.simpson(labels.codes, len(labels))
     return float((len(labels) - np.median(around)) / (len(labels) - 1))
 
@@ -106,6 +131,7 @@ def clisi(local_weights: Weights, labels: Groups) -> float:
     needs=("embedding", "labels", "batch"),
     reference="rautenstrauch2025silhouette",
     floor="batch",
+    scib="bras",
     summary="silhouette of batches inside each label, against all other batches; has a narrow range",
 )
 def bras(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
@@ -123,6 +149,7 @@ def bras(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
     default=False,
     reference="luecken2022scib",
     floor="batch",
+    scib="silhouette_batch",
     summary="silhouette of batches inside each label, for old tables: blind to batches that mix with one neighbour only",
 )
 def silhouette_batch(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
@@ -138,12 +165,14 @@ def silhouette_batch(embedding: np.ndarray, labels: Groups, batch: Groups) -> Me
     needs=("local_weights", "batch"),
     reference="korsunsky2019harmony",
     floor="batch",
-    summary="effective number of batches around a cell",
+    scib="ilisi_knn",
+    summary="effective number of batches around a cell; LISI of scib-metrics since 0.5: without the cell itself",
 )
 def ilisi(local_weights: Weights, batch: Groups) -> Measured:
     """Median effective number of batches around a cell, scaled so that 0 is one batch and 1 all of them.
 
-    Batches of fewer than 10 cells are left out: they cannot surround anybody, yet would lower the score of everybody.
+    The cell itself does not count, see :class:`scssl.metrics._lisi.Weights`. Batches of fewer than 10 cells are left
+    out: they cannot surround anybody, yet would lower the score of everybody.
     """
     large = batch.sizes >= MIN_BATCH
     if large.sum() < 2:
@@ -164,6 +193,7 @@ def ilisi(local_weights: Weights, batch: Groups) -> Measured:
     needs=("neighbors", "labels", "batch"),
     reference="buttner2019kbet",
     floor="batch",
+    scib="kbet_per_label",
     summary="share of cells with batches around them in the proportions of their label",
 )
 def kbet(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
@@ -181,6 +211,7 @@ def kbet(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
     default=False,
     reference="buttner2019kbet",
     floor="batch",
+    scib="kbet_per_label",
     summary="kBET as scib-metrics computes it, for old tables; changes when labels are renamed",
 )
 def kbet_scib(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
@@ -199,19 +230,24 @@ def kbet_scib(neighbors: Neighbors, labels: Groups, batch: Groups) -> Measured:
     title="Graph connectivity",
     task="batch_correction",
     group="batch",
-    needs=("neighbors", "labels"),
+    needs=("embedding", "neighbors", "labels"),
     reference="luecken2022scib",
     floor="batch",
+    scib="graph_connectivity",
     summary="does the neighbour graph hold each label together?",
 )
-def graph_connectivity(neighbors: Neighbors, labels: Groups) -> float:
-    """Mean over labels of the share of cells in the largest strongly connected part of the label's neighbour graph."""
+def graph_connectivity(embedding: np.ndarray, neighbors: Neighbors, labels: Groups) -> float:
+    """Mean over labels of the share of cells in the largest strongly connected part of the label's neighbour graph.
+
+    Identical cells have the neighbours that they would have if they differed by a little noise: found by position, all of
+    them would point at the same few.
+    """
     import scipy.sparse as sp
     from scipy.sparse.csgraph import connected_components
 
-    table, labels = neighbors.first(GRAPH_NEIGHBORS), groups(labels)
-    n, k = table.indices.shape
-    edges = (np.ones(n * k, dtype=np.float32), table.indices.ravel(), np.arange(0, n * k + 1, k))
+    indices, labels = apart(embedding, neighbors.first(GRAPH_NEIGHBORS)), groups(labels)
+    n, k = indices.shape
+    edges = (np.ones(n * k, dtype=np.float32), indices.ravel(), np.arange(0, n * k + 1, k))
     graph = sp.csr_matrix(edges, shape=(n, n))
     shares = []
     for cells in labels.members():
@@ -228,6 +264,7 @@ def graph_connectivity(neighbors: Neighbors, labels: Groups) -> float:
     needs=("before", "embedding", "batch"),
     reference="buttner2019kbet",
     floor="batch",
+    scib="pcr_comparison",
     summary="variance explained by batch: how much less than before?",
 )
 def pcr_comparison(before: np.ndarray, embedding: np.ndarray, batch: Groups) -> Measured:
@@ -248,13 +285,29 @@ def pcr_comparison(before: np.ndarray, embedding: np.ndarray, batch: Groups) -> 
 
 
 def fewest_batches(labels: Groups, batch: Groups) -> tuple[np.ndarray, str]:
-    """The labels that occur in the fewest batches, and a sentence on how many they are."""
-    seen = np.zeros((len(labels), len(batch)), dtype=bool)
-    seen[labels.codes, batch.codes] = True
-    n_batches = seen.sum(axis=1)
-    isolated = np.flatnonzero(n_batches == n_batches.min())
-    note = f"{len(isolated)} of {len(labels)} labels occur in {n_batches.min()} batches, no others in fewer."
-    return isolated, note
+    """The labels that occur in the fewest batches, and a sentence on how many they are and which were left out."""
+    large = labels.sizes >= MIN_CELLS
+    if not large.any():
+        msg = f"no label has {MIN_CELLS} cells"
+        raise NotApplicable(msg)
+    n_batches = _batches_of(labels, batch)
+    fewest = n_batches[large].min()
+    isolated = np.flatnonzero(large & (n_batches == fewest))
+    note = f"{len(isolated)} of {large.sum()} labels occur in {fewest} batches, no others in fewer."
+    small = [f"{name} ({size})" for name, size in zip(labels.names[~large], labels.sizes[~large], strict=True)]
+    left_out = f" Labels of fewer than {MIN_CELLS} cells are left out: {listed(small, _SHOWN)}." if small else ""
+    return isolated, note + left_out
+
+
+def _batches_of(labels: Groups, batch: Groups) -> np.ndarray:
+    """Number of batches in which each label occurs, with two cells: a single one may be mislabelled.
+
+    Of labels that are scattered, most of their cells alone in a batch, single cells count.
+    """
+    size = len(labels) * len(batch)
+    cells = np.bincount(labels.codes * len(batch) + batch.codes, minlength=size).reshape(len(labels), len(batch))
+    scattered = np.where(cells > 1, cells, 0).sum(axis=1) < labels.sizes / 2
+    return np.where(scattered, (cells > 0).sum(axis=1), (cells > 1).sum(axis=1))
 
 
 def explained_by(x: np.ndarray, column: Groups) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 
 from scssl._neighbors import nearest
 from scssl._registry import METRICS
-from scssl.metrics._base import GRAPH_NEIGHBORS, MAX_NEIGHBORS, Groups, Measured, NotApplicable
+from scssl.metrics._base import GRAPH_NEIGHBORS, MAX_NEIGHBORS, MIN_CELLS, Groups, Measured, NotApplicable
 from scssl.metrics._lisi import Weights
 from scssl.metrics._threads import side_by_side
 from scssl.metrics.integration import fewest_batches
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from scssl._neighbors import Neighbors
     from scssl.metrics._leiden import Scan
 
-MIN_CELLS = 10
 GRAPH_BATCH, GRAPH_COMPONENTS, GRAPH_LABELS = 100, 10, 4
 _KEPT = 0.9
 
@@ -70,16 +69,22 @@ def cilisi(embedding: np.ndarray, labels: Groups, batch: Groups) -> Measured:
     summary="is there a Leiden cluster for each label that occurs in the fewest batches?",
 )
 def isolated_labels_f1(leiden: Scan, labels: Groups, batch: Groups) -> Measured:
-    """Mean over isolated labels of the best F1 of the label with any cluster at any of ten resolutions."""
+    """Mean over isolated labels of the best F1 of the label with any cluster at any of ten resolutions.
+
+    Labels of fewer than 10 cells are left out. Mean over the runs of the clustering.
+    """
     isolated, note = fewest_batches(labels, batch)
-    best = np.zeros(len(isolated))
-    for clusters in leiden.partitions:
-        n_clusters = int(clusters.max()) + 1
-        place = labels.codes * n_clusters + clusters
-        both = np.bincount(place, minlength=len(labels) * n_clusters).reshape(len(labels), n_clusters)
-        f1 = 2 * both / (labels.sizes[:, None] + np.bincount(clusters, minlength=n_clusters))
-        best = np.maximum(best, f1[isolated].max(axis=1))
-    return Measured(float(best.mean()), note)
+    found = [np.max([_best_f1(labels, clusters) for clusters in run.partitions], axis=0) for run in leiden.runs]
+    return Measured(float(np.mean(found, axis=0)[isolated].mean()), note)
+
+
+def _best_f1(labels: Groups, clusters: np.ndarray) -> np.ndarray:
+    """Highest F1 of every label with any cluster."""
+    n_clusters = int(clusters.max()) + 1
+    place = labels.codes * n_clusters + clusters
+    both = np.bincount(place, minlength=len(labels) * n_clusters).reshape(len(labels), n_clusters)
+    f1 = 2 * both / (labels.sizes[:, None] + np.bincount(clusters, minlength=n_clusters))
+    return f1.max(axis=1)
 
 
 @METRICS.register(

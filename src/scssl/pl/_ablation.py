@@ -13,6 +13,7 @@ from scssl import _results
 from scssl._errors import InputError
 from scssl._registry import METRICS
 from scssl._words import unknown
+from scssl.data import scored
 from scssl.pl._panels import foot
 from scssl.pl._style import FAINT, INK, MUTED, RULE, finish, style
 from scssl.table import ablation as grids
@@ -101,7 +102,7 @@ def ablation(
     ... )
     >>> axes = ssl.pl.ablation(scores, show=False)
     """
-    rows = _results.read(data)
+    rows = scored.read(data)
     runs = statistics.per_run(rows)
     lines, axes = _axes_of(runs)
     across, down = _chosen(lines, axes, x, y)

@@ -6,6 +6,7 @@ import numpy as np
 
 from scssl import _results
 from scssl._words import unknown
+from scssl.data import scored
 from scssl.pl._labels import place_labels
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
 from scssl.pl._style import FAINT, INK, MUTED, RULE, finish, style
@@ -92,7 +93,7 @@ def tradeoff(
     """
     if cost not in _COSTS:
         raise unknown(kind="cost", name=cost, known=list(_COSTS), parameter="cost")
-    table = board(_results.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), profile=profile, missing=missing, over=over)
     parts = ranked_tasks(table, task, ax)
     with style():
         margins = (0.65, 0.25, 0.5, 0.95)

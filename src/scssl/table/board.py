@@ -162,7 +162,8 @@ def board(
     status = grid("status").fillna(statistics.MISSING)
     lines = _lines(rows, cells, order)
     ranked = [order[i] for i in statistics.ranking(_upward(numbers["mean"], columns), lines["status"])]
-    ranked = [x for x in ranked if not lines["control"][x]] + [x for x in controls() if x in lines.index]
+    ranked = [x for x in ranked if not lines["control"][x]]
+    ranked += [x for name in controls() for x in lines.index[lines["method"] == name]]
     leading = _leading(columns)
     both = _policies(rows, status, leading, profile=profile, over=over)
     if missing == statistics.KEEP:

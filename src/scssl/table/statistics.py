@@ -222,9 +222,13 @@ def identified(rows: pd.DataFrame) -> pd.DataFrame:
     """Name the lines: a control is one however it was called, a run that failed early joins those that did not.
 
     Before a model is built its configuration has no hash; if all other runs of the method have the same one, it is that.
+    Scores of the reference implementation are lines of their own beside ours.
     """
     control = rows["method"].isin(controls())
-    rows = rows.assign(key=rows["key"].mask(control, rows["method"]), config_id=rows["config_id"].mask(control, ""))
+    key = rows["key"].mask(control, rows["method"])
+    if len(set(rows["engine"])) > 1:
+        key = key.mask(rows["engine"] != _results.OWN_ENGINE, key + " (" + rows["engine"] + ")")
+    rows = rows.assign(key=key, config_id=rows["config_id"].mask(control, ""))
     known = rows[rows["config_id"] != ""].groupby(["method", "key"])["config_id"].agg(["nunique", "first"])
     only = known.loc[known["nunique"] == 1, "first"]
     found = only.reindex(pd.MultiIndex.from_frame(rows[["method", "key"]])).fillna("").set_axis(rows.index)

@@ -10,8 +10,9 @@ import numpy as np
 
 from scssl import _random
 from scssl._registry import METRICS, TaskSpec
-from scssl._results import ANSWERS, COLLAPSED, FAILED, NOT_APPLICABLE, OK, RANDOM
-from scssl.metrics import Inputs, NotApplicable, collapsed, measure
+from scssl._results import ANSWERS, COLLAPSED, FAILED, NOT_APPLICABLE, OK, OWN_ENGINE, RANDOM
+from scssl.metrics import Inputs, NotApplicable, collapsed
+from scssl.metrics._engines import lacking, measure_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,9 +47,17 @@ class Task(ABC):
     """A question to an embedding. Subclasses say which controls bracket the answer and how it is scored.
 
     A broken metric, embedding or split costs its own rows only: they say what happened, and nothing is raised.
+
+    Parameters
+    ----------
+    engine
+        Who computes the metrics, see :func:`scssl.tl.evaluate`.
     """
 
     spec: ClassVar[TaskSpec]
+
+    def __init__(self, engine: str = OWN_ENGINE) -> None:
+        self.engine = engine
 
     def lacks(self, cells: Cells) -> str:
         """What the task cannot do without and these cells do not have, in words; empty if it can be run."""
@@ -157,6 +166,9 @@ class Task(ABC):
         wrong = unusable(embedding, cells)
         if wrong:
             return [blank(name, FAILED, wrong, split) for name in names]
+        without, names = self.divided(names, split)
+        if not names:
+            return without
         asked = {name for name in names if METRICS.describe(name).group in ANSWERS}
         names = [name for name in names if name not in asked]
         embedding = np.asarray(embedding)
@@ -168,7 +180,13 @@ class Task(ABC):
             answered = [score for score in answered if score.metric in asked]
         missing = asked.difference(score.metric for score in answered)
         answered += [blank(name, NOT_APPLICABLE, _NO_ANSWER, split) for name in sorted(missing)]
-        return [*([mark(score, flag) for score in found] if flag else found), *answered]
+        return [*([mark(score, flag) for score in found] if flag else found), *answered, *without]
+
+    def divided(self, metrics: Sequence[str], split: str = "") -> tuple[list[Score], list[str]]:
+        """Rows without a value for the metrics that the engine does not have, and the names of the others."""
+        reasons = {name: lacking(name, self.engine) for name in metrics}
+        without = [blank(name, NOT_APPLICABLE, reason, split) for name, reason in reasons.items() if reason]
+        return without, [name for name, reason in reasons.items() if not reason]
 
 
 def _threads_for(n: int) -> AbstractContextManager[object]:
@@ -206,12 +224,12 @@ def mark(score: Score, flag: str) -> Score:
     return replace(score, status=COLLAPSED, message=" ".join(filter(None, (flag, score.message))))
 
 
-def measured(name: str, inputs: Inputs, *, split: str = "", note: str = "") -> Score:
+def measured(name: str, inputs: Inputs, *, split: str = "", note: str = "", engine: str = OWN_ENGINE) -> Score:
     """Compute one metric; whatever goes wrong becomes the status and the message of its row."""
     start = perf_counter()
     empty = blank(name, OK, "", split)
     try:
-        found = measure(name, inputs)
+        found = measure_by(engine)(name, inputs)
     except NotApplicable as reason:
         text = ". ".join(filter(None, (str(reason), note)))
         return replace(empty, status=NOT_APPLICABLE, message=text, score_s=perf_counter() - start)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from scssl._registry import METRICS, TASKS
-from scssl._results import ANSWERS, FAILED
+from scssl._results import ANSWERS, FAILED, OWN_ENGINE
 from scssl.tasks._base import blank
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def score_rows(
     split: str = "",
     metrics: Sequence[str] | None = None,
     own: Mapping[str, np.ndarray] | None = None,
+    engine: str = OWN_ENGINE,
 ) -> list[dict[str, Any]]:
     """Score an embedding in several tasks.
 
@@ -54,6 +55,8 @@ def score_rows(
         Names of metrics; by default those that each task computes unless told otherwise.
     own
         What the model answered itself, for a task whose ``spec.own`` asks for it.
+    engine
+        Who computes the metrics.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def score_rows(
     """
     found = []
     for name in tasks:
-        task = _task(name)
+        task = _task(name, engine)
         scores = task.score(
             embedding, cells, seed=seed, profile=profile, split=split, metrics=named(name, metrics), own=own
         )
@@ -89,24 +92,27 @@ def control_rows(
     profile: str = "clean",
     split: str = "",
     metrics: Sequence[str] | None = None,
+    engine: str = OWN_ENGINE,
 ) -> Iterator[dict[str, Any]]:
     """Score the controls of several tasks; parts of rows as :func:`score_rows` gives them, with ``method`` and ``key``.
 
     First those that are embeddings, ``random`` and ``oracle``, then the trivial predictors of the task.
     """
     for name in tasks:
-        task, chosen = _task(name), named(name, metrics)
+        task, chosen = _task(name, engine), named(name, metrics)
         scored = {
             control: task.score(embedding, cells, seed=seed, profile=profile, split=split, metrics=chosen)
             for control, embedding in task.controls(cells, seed=seed).items()
         }
-        of_values = None if chosen is None else [m for m in chosen if METRICS.describe(m).group not in ANSWERS]
-        scored |= task.predictors(cells, seed=seed, profile=profile, split=split, metrics=of_values)
+        of_values = task.metrics(profile) if chosen is None else chosen
+        of_values = [m for m in task.divided(of_values)[1] if METRICS.describe(m).group not in ANSWERS]
+        if of_values:
+            scored |= task.predictors(cells, seed=seed, profile=profile, split=split, metrics=of_values)
         for control, scores in scored.items():
             for score in scores:
                 if chosen is None or score.metric in chosen:
                     yield {"task": name, **asdict(score), "method": control, "key": control}
 
 
-def _task(name: str) -> Task:
-    return TASKS.get(name)()
+def _task(name: str, engine: str = OWN_ENGINE) -> Task:
+    return TASKS.get(name)(engine)

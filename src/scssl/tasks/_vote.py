@@ -23,10 +23,14 @@ class Vote:
         Winning label of each cell, as its number.
     share
         Share of the votes that it had, 0 to 1.
+    tied
+        Labels that had as many votes as the winner where they decided: booleans, cells by labels, no true value in the
+        rows of cells with a single best label.
     """
 
     codes: np.ndarray
     share: np.ndarray
+    tied: np.ndarray
 
 
 def vote(
@@ -57,13 +61,14 @@ def vote(
         return np.bincount(place, weights=values.ravel(), minlength=n * n_labels).reshape(n, n_labels)
 
     votes = summed(weight)
-    winner = votes.argmax(axis=1)
+    winner, best = votes.argmax(axis=1), votes.max(axis=1, keepdims=True)
+    tied = votes >= best * (1 - 1e-12)
     if ties == "nearest":
         # a sum of halving terms is largest for the label of the nearest neighbour
         nearness = summed(np.broadcast_to(0.5 ** np.arange(1, k + 1), (n, k)))
-        best = votes.max(axis=1, keepdims=True)
-        winner = np.where(votes >= best * (1 - 1e-12), nearness, -1.0).argmax(axis=1)
-    return Vote(winner, votes[np.arange(n), winner] / votes.sum(axis=1))
+        winner = np.where(tied, nearness, -1.0).argmax(axis=1)
+    tied &= tied.sum(axis=1, keepdims=True) > 1
+    return Vote(winner, votes[np.arange(n), winner] / votes.sum(axis=1), tied)
 
 
 def _by_distance(distances: np.ndarray) -> np.ndarray:

@@ -74,7 +74,8 @@ class BatchCorrection(Task):
         for name in metrics:
             of_labels = bool(FROM_LABELS.intersection(METRICS.describe(name).needs))
             note = cells.before_note if name == "pcr_comparison" else cells.unlabelled_note if of_labels else ""
-            found.append(measured(name, labelled if of_labels else every, split=split, note=note))
+            inputs = labelled if of_labels else every
+            found.append(measured(name, inputs, split=split, note=note, engine=self.engine))
         return found
 
 

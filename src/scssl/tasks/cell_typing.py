@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scssl.tasks._cells import Cells
+    from scssl.tasks._vote import Vote
 
 K, K_FEW = 11, 5
 KNN, KNN_FEW, LINEAR = "typing", "typing_k5", "linear"
@@ -140,7 +141,19 @@ def _read_out(group: str, x: np.ndarray, cells: Cells, query: np.ndarray, *, pro
         k, ties = K_FEW if group == KNN_FEW else K, "first" if profile == PAPER else "nearest"
         won, note = by_neighbors(known, codes, x[query], k=k, ties=ties)
         predicted, confidence = won.codes, won.share
+        note = " ".join(filter(None, (note, _decided_by_ties(won, np.bincount(codes), column.names, k))))
     return _compared(cells, query, column.names[predicted], confidence, note)
+
+
+def _decided_by_ties(won: Vote, sizes: np.ndarray, names: np.ndarray, k: int) -> str:
+    """A sentence on labels with too few reference cells to win a vote, where they took part in a tie; or nothing."""
+    few = np.flatnonzero((sizes > 0) & (sizes < k / 2) & won.tied.any(axis=0))
+    if not len(few):
+        return ""
+    n = int(won.tied[:, few].any(axis=1).sum())
+    which = listed([f"{names[label]} ({sizes[label]})" for label in few], _SHOWN)
+    most = k // 2 + 1
+    return f"{n} of {len(won.codes)} votes are ties with labels that have fewer than {most} reference cells: {which}."
 
 
 def _given(cells: Cells, query: np.ndarray, own: Mapping[str, np.ndarray] | None) -> tuple[Inputs, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from scssl import _keys, _results, _settings
+from scssl import _keys, _settings
 from scssl.bench.lines import EACH
 from scssl.bench.plan import plan as make_plan
 from scssl.bench.runner import run
+from scssl.data import scored
 
 if TYPE_CHECKING:
     import os
@@ -110,6 +111,7 @@ def benchmark(
         Slots written:
 
         - ``.uns["scssl"]["scores"]``: the same rows, beside those of earlier calls
+        - ``.uns["scssl"]["scored"]``: hashes of what they describe
 
     Raises
     ------
@@ -147,7 +149,7 @@ def benchmark(
         name=name,
         cache_dir="" if cache_dir is None else str(cache_dir),
     )
-    keep = partial(_results.keep, data)
+    keep = partial(scored.keep, data, columns=(batch_key, label_key), layer=layer)
     table = run(plan, data, policy=policy, n_jobs=n_jobs, timeout=timeout, progress=progress, keep=keep)
     keep(table)
     _settings.wrote(f".uns['{_keys.UNS}']['{_keys.SCORES}'] ({len(table)} rows)")

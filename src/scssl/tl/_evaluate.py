@@ -9,6 +9,7 @@ import numpy as np
 
 import scssl
 from scssl import _clock, _keys, _results, _settings
+from scssl._errors import warn
 from scssl._files import fingerprint
 from scssl._registry import TASKS
 from scssl._validate import ERROR, Problem, columns, enforce
@@ -16,9 +17,13 @@ from scssl._validate import wanted as wanted_of
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
 from scssl._words import listed, nearest
+from scssl.data import scored
 from scssl.data.columns import column
 from scssl.data.container import is_mudata
 from scssl.data.identity import data_id
+from scssl.data.sketch import fits
+from scssl.metrics._engines import ENGINES
+from scssl.metrics._engines import identity as engine_identity
 from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
 from scssl.tl._pair import dense
 from scssl.tl._pair import slot as find_slot
@@ -50,6 +55,7 @@ def evaluate(
     unlabelled: str | Sequence[str] | None = None,
     seed: int = 0,
     profile: str = "clean",
+    engine: str = "scssl",
 ) -> pd.DataFrame:
     """Score one or many embeddings of the same cells, whoever made them, beside controls.
 
@@ -87,6 +93,10 @@ def evaluate(
         Seed of the clustering and of the random control.
     profile
         ``"clean"``, or ``"paper"`` for the scores of the published benchmark (needs scib-metrics and its compilation).
+    engine
+        Who computes the metrics: ``"scssl"``, or ``"scib-metrics"``, the reference implementation of the ten scores of
+        scIB, on the same neighbours. Metrics that it does not have are ``not_applicable`` then. The column ``engine`` has
+        its version; scores of both stand beside each other in ``uns``. What differs: :doc:`/concepts/benchmarks`.
 
     Returns
     -------
@@ -96,6 +106,7 @@ def evaluate(
         embedding with NaN, or a metric that fails, has rows that say so; the others are scored. Slots written:
 
         - ``.uns["scssl"]["scores"]``: the same rows, beside those of earlier calls
+        - ``.uns["scssl"]["scored"]``: hashes of what they describe
 
     Raises
     ------
@@ -134,7 +145,7 @@ def evaluate(
             keys,
             modality=modality,
             seed=seed,
-            profile=profile,
+            choices={"profile": (profile, PROFILES), "engine": (engine, ENGINES)},
             unlabelled=without,
             grouped=held_out is not None,
         )
@@ -156,19 +167,21 @@ def evaluate(
         values="values" in {need for name in wanted or () for need in TASKS.describe(name).needs},
     )
     chosen = _chosen(wanted, cells)
-    how: dict[str, Any] = {"seed": seed, "profile": profile, "metrics": chosen_metrics}
+    how: dict[str, Any] = {"seed": seed, "profile": profile, "metrics": chosen_metrics, "engine": engine}
     rows = []
     for slot in (find_slot(holder, name) for name in names):
-        about = _about(data, _keys.bare(slot))
-        leak, doubt = _seen(data, _keys.bare(slot), cells, modality)
+        embedding = dense(holder.obsm[slot])
+        record, strange = _record(data, holder, slot, embedding)
+        about = _about(record, _keys.bare(slot))
+        leak, doubt = _seen(record, cells, modality)
         for task in chosen:
             blind = TASKS.describe(task).embeds == SOURCE
             if blind and leak:
                 found = refused_rows(task, cells, leak, profile=profile)
             else:
-                found = score_rows(dense(holder.obsm[slot]), cells, [task], **how)
-            doubts = doubt if blind else ""
-            rows += [{**about, **row, "message": " ".join(filter(None, (doubts, row["message"])))} for row in found]
+                found = score_rows(embedding, cells, [task], **how)
+            doubts = (strange, doubt if blind else "")
+            rows += [{**about, **row, "message": " ".join(filter(None, (*doubts, row["message"])))} for row in found]
     rows += control_rows(cells, chosen, **how)
     common = {
         "data_id": _identity(data, holder, keys, without),
@@ -178,13 +191,14 @@ def evaluate(
         "seed": seed,
         "peak_mb": _clock.peak_mb(),
         "device": "cpu",
+        "engine": engine_identity(engine),
         "version": scssl.__version__,
         "created": _clock.now(),
     }
     # rows of another protocol must not take the place of those of the default one
     variant = {} if profile == PROFILES[0] else {"config_id": profile}
     table = _results.scale(_results.frame({**common, **row, **variant} for row in rows))
-    _results.keep(data, table)
+    scored.keep(data, table, columns=list(keys.values()))
     _settings.wrote(f".uns['{_keys.UNS}']['{_keys.SCORES}'] ({len(table)} rows)")
     return table
 
@@ -196,7 +210,7 @@ def _problems(
     *,
     modality: str | None,
     seed: Any,
-    profile: str,
+    choices: dict[str, tuple[str, tuple[str, ...]]],
     unlabelled: list[str] | None = None,
     grouped: bool = False,
 ) -> Iterator[Problem]:
@@ -214,9 +228,10 @@ def _problems(
         yield from (problem for problem in check_names(part) if problem.severity == ERROR)
     yield from _slots(data if modality is None else data.mod[modality], names)
     yield from check_seed(seed)
-    if profile not in PROFILES:
-        message = f"profile={profile!r} does not exist; there are {listed(list(PROFILES))}."
-        yield Problem("unknown_profile", "profile", message, nearest(profile, list(PROFILES)), missing=True)
+    for name, (chosen, known) in choices.items():
+        if chosen not in known:
+            message = f"{name}={chosen!r} does not exist; there are {listed(list(known))}."
+            yield Problem(f"unknown_{name}", name, message, nearest(chosen, list(known)), missing=True)
     if keys["batch_key"] is not None:
         yield from columns.batch(data, keys["batch_key"])
     if keys["label_key"] is not None:
@@ -282,9 +297,8 @@ def _target(data: Any, target: Any, modality: str | None) -> Iterator[Problem]:
         yield Problem("unknown_target", "target", message, nearest(target, known), missing=True)
 
 
-def _seen(data: Any, key: str, cells: Cells, modality: str | None) -> tuple[str, str]:
+def _seen(record: dict[str, Any], cells: Cells, modality: str | None) -> tuple[str, str]:
     """Whether the target went into an embedding: what forbids scoring it, and what is not known."""
-    record = _keys.peek(data).get(_keys.MODELS, {}).get(key) or _keys.peek(data).get(_keys.EMBEDDINGS, {}).get(key, {})
     used = [
         str(name) for name in np.atleast_1d(record.get("modalities", list(json.loads(record.get("coverage", "{}")))))
     ]
@@ -311,10 +325,20 @@ def _chosen(tasks: list[str] | None, cells: Cells) -> list[str]:
     return chosen
 
 
-def _about(data: Any, key: str) -> dict[str, Any]:
-    """Where an embedding comes from, as far as the object knows."""
-    ours = _keys.peek(data)
+def _record(data: Any, holder: Any, slot: str, embedding: np.ndarray) -> tuple[dict[str, Any], str]:
+    """The record of the embedding in a slot, none if the slot holds another one by now; and a sentence on that."""
+    ours, key = _keys.peek(data), _keys.bare(slot)
     record = {**ours.get(_keys.MODELS, {}).get(key, {}), **ours.get(_keys.EMBEDDINGS, {}).get(key, {})}
+    known = ours.get(_keys.SKETCHES, {}).get(key)
+    if not record or known is None or (embedding.ndim == 2 and fits(known, holder.obs_names, embedding)):
+        return record, ""
+    told = f"obsm[{slot!r}] holds other values than scssl wrote there: scored as an embedding of unknown origin."
+    warn(told)
+    return {}, told
+
+
+def _about(record: dict[str, Any], key: str) -> dict[str, Any]:
+    """Where an embedding comes from, as far as its record knows."""
     if key in (_results.RANDOM, _results.ORACLE) and not record:
         key = _keys.embedding(key)  # somebody's slot of that name is not our control
     return {

@@ -72,7 +72,8 @@ def metrics(*, full: bool = False) -> pd.DataFrame:
     ----------
     full
         Also title, group, range, direction (``better``), the control that no real embedding falls below (``floor``),
-        whether it is computed by default, reference and where it comes from.
+        whether it is computed by default, the function of scib-metrics that computes it with ``engine="scib-metrics"``
+        (``scib``), reference and where it comes from.
 
     Returns
     -------

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scssl import _results, _settings
+from scssl import _settings
+from scssl.data import scored
 from scssl.table.advice import SENTENCE, advise
 from scssl.table.board import board
 
@@ -60,7 +61,7 @@ def recommend(
     >>> advice.loc[0, "best"]
     ['pca']
     """
-    found = advise(board(_results.read(data), missing=missing, over=over))
+    found = advise(board(scored.read(data), missing=missing, over=over))
     for sentence in found[SENTENCE]:
         _settings.info(sentence)
     return found

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scssl import _files, _keys, _results, _settings
+from scssl import _files, _keys, _settings
 from scssl._cite import cite
 from scssl._errors import InputError
 from scssl._registry import DATASETS, METHODS, METRICS, TASKS
+from scssl.data import scored
 from scssl.table.board import simulation
 from scssl.table.report import Background, render
 from scssl.table.statistics import controls
@@ -72,7 +73,7 @@ def report(
         what = "is a folder" if target.is_dir() else f"ends in {target.suffix!r}"
         msg = f"path={str(path)!r} {what}; the report is one HTML file."
         raise InputError(msg, code="bad_path", parameter="path", fix=f"Pass {str(target.with_suffix('.html'))!r}.")
-    rows = _results.read(data)
+    rows = scored.read(data)
     records = _keys.peek(data).get(_keys.MODELS, {}) if hasattr(data, "uns") else {}
     background = Background(
         simulated=simulation(data),

@@ -13,6 +13,7 @@ from scssl._validate import enforce
 from scssl._validate.names import key_added as check_key
 from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
+from scssl.data.sketch import sketch
 from scssl.models.fit import Request, fitted
 from scssl.models.model import Model
 from scssl.tl._pair import model_of
@@ -110,6 +111,7 @@ def fit(
 
         - ``.obsm["X_<key>"]``: the embedding, float32 of shape ``(n_obs, width)``
         - ``.uns["scssl"]["models"][key]``: method, configuration, seed, identity of the data, history
+        - ``.uns["scssl"]["sketches"][key]``: hashes of some rows of the embedding, to know it again
 
     Raises
     ------
@@ -199,6 +201,7 @@ def embed(
 
         - ``.obsm["X_<key>"]``: the embedding, float32 of shape ``(n_obs, width)``
         - ``.uns["scssl"]["embeddings"][key]``: method, seed, identity of the training data, coverage of the genes
+        - ``.uns["scssl"]["sketches"][key]``: hashes of some rows of the embedding, to know it again
 
     Raises
     ------
@@ -238,6 +241,7 @@ def embed(
 
 def _write(data: Any, key: str, embedding: np.ndarray) -> None:
     data.obsm[_keys.embedding(key)] = embedding
+    _keys.shelf(data, _keys.SKETCHES)[key] = sketch(data.obs_names, embedding)
 
 
 def write_model(data: Any, key: str, model: Model, embedding: np.ndarray) -> None:
