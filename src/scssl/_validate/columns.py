@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scssl._validate._problem import ERROR, WARNING, Problem
-from scssl._words import listed, nearest
+from scssl._validate.places import disagreement, found, present
+from scssl._words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,11 @@ def batch(data: Any, batch_key: Any, *, parameter: str = "batch_key") -> Iterato
             f"{parameter}={batch_key!r}: {len(lone)} of {len(sizes)} batches have one cell: {listed(lone, _SHOWN)}."
         )
         yield Problem("single_cell_batch", parameter, message, "Merge or drop them.", WARNING)
+    blank = _blank(sizes)
+    if len(blank):
+        message = _taken_for(blank, len(values), f"{parameter}={batch_key!r}", "group")
+        fix = f"Give them their name, or drop them: {_kept(data, batch_key, f'!= {blank.index[0]!r}')}"
+        yield Problem("unnamed_batch", parameter, message, fix, WARNING)
 
 
 def label(data: Any, label_key: Any, batch_key: Any = None, *, parameter: str = "label_key") -> Iterator[Problem]:
@@ -52,19 +58,36 @@ def label(data: Any, label_key: Any, batch_key: Any = None, *, parameter: str = 
     if len(sizes) == 1:
         message = f"{parameter}={label_key!r} holds a single label, {sizes.index[0]!r}: label metrics say nothing."
         yield Problem("single_label", parameter, message, "Pass a column with several labels.", WARNING)
-    blank = sizes[sizes.index.str.strip().str.lower().isin(UNLABELLED)]
+    blank = _blank(sizes)
     if len(blank):
-        message = (
-            f"{parameter}={label_key!r}: {int(blank.sum())} of {len(text)} cells are called {listed(blank.index.tolist())}, "
-            "which is taken for a type like any other."
-        )
-        fix = f"Drop them: adata = adata[adata.obs[{label_key!r}] != {blank.index[0]!r}].copy()"
+        message = _taken_for(blank, len(text), f"{parameter}={label_key!r}", "type")
+        fix = f"Drop them: {_kept(data, label_key, f'!= {blank.index[0]!r}')}"
         yield Problem("unlabelled_cells", parameter, message, fix, WARNING)
     yield from _confounded(data, text, label_key, batch_key, parameter)
 
 
+def _blank(sizes: pd.Series) -> pd.Series:
+    """Groups whose name says that there is none, and their cells."""
+    return sizes[sizes.index.str.strip().str.lower().isin(UNLABELLED)]
+
+
+def _taken_for(blank: pd.Series, n: int, what: str, kind: str) -> str:
+    called = listed(blank.index.tolist())
+    return f"{what}: {int(blank.sum())} of {n} cells are called {called}, which is taken for a {kind} like any other."
+
+
+def _kept(data: Any, name: str, condition: str) -> str:
+    """The line that keeps the other cells; of a MuData it needs a column of the whole object."""
+    if not hasattr(data, "mod"):
+        of = f"adata.obs[{name!r}]"
+        return f"adata = adata[{of + '.notna()' if condition == 'notna' else f'{of} {condition}'}].copy()"
+    whole = "" if name in data.obs else f"mdata.obs[{name!r}] = ...; "
+    of = f"mdata.obs[{name!r}]"
+    return f"{whole}mdata = mdata[{of + '.notna()' if condition == 'notna' else f'{of} {condition}'}].copy()"
+
+
 def _confounded(data: Any, labels: pd.Series, label_key: str, batch_key: Any, parameter: str) -> Iterator[Problem]:
-    batches = next(iter(places(data, batch_key)), None) if isinstance(batch_key, str) else None
+    batches = found(data, batch_key) if isinstance(batch_key, str) else None
     if batches is None or labels.nunique() < 2:
         return
     pairs = pd.DataFrame({"label": labels.to_numpy(), "batch": batches.astype(str).to_numpy()}).drop_duplicates()
@@ -81,50 +104,20 @@ def _values(data: Any, name: Any, parameter: str) -> tuple[pd.Series | None, lis
     problems = list(present(data, name, parameter))
     if problems:
         return None, problems
-    values = next(places(data, name))
-    problems = list(_usable(values, name, parameter))
-    return (None if any(p.severity == ERROR for p in problems) else values), problems
+    values = found(data, name)
+    problems = list(_usable(data, values, name, parameter))
+    if any(p.severity == ERROR for p in problems):
+        return None, problems
+    return values, [*problems, *disagreement(data, name, parameter)]
 
 
-def places(data: Any, name: str) -> Iterator[pd.Series]:
-    """The columns that `name` may mean: of the object, then of each modality."""
-    frames = [data.obs, *(part.obs for part in data.mod.values())] if hasattr(data, "mod") else [data.obs]
-    for position, frame in enumerate(frames):
-        prefixed = [f"{modality}:{name}" for modality in getattr(data, "mod", {})] if position == 0 else []
-        for column in (name, *prefixed):
-            if column in frame:
-                found = frame[column]
-                yield found if position == 0 else found.reindex(data.obs_names)
-    modality, _, rest = name.partition(":")
-    part = getattr(data, "mod", {}).get(modality) if rest else None
-    if part is not None and rest in part.obs:
-        yield part.obs[rest].reindex(data.obs_names)
-
-
-def present(data: Any, name: Any, parameter: str) -> Iterator[Problem]:
-    """The column exists somewhere."""
-    if not isinstance(name, str):
-        message = f"{parameter}={name!r} is of type {type(name).__name__}, expected the name of a column of obs."
-        yield Problem("key_not_text", parameter, message, "Pass one name, as text.")
-    elif next(places(data, name), None) is None:
-        known = [str(column) for column in data.obs.columns]
-        for modality, part in getattr(data, "mod", {}).items():
-            known += [f"{modality}:{column}" for column in part.obs.columns]
-        where = "obs of the object nor of a modality" if hasattr(data, "mod") else "obs"
-        message = f"{parameter}={name!r} is not a column of {where}, which has {listed(known)}."
-        yield Problem(f"unknown_{parameter}", parameter, message, nearest(name, known), missing=True)
-    elif isinstance(next(places(data, name)), pd.DataFrame):
-        message = f"{parameter}={name!r} is the name of several columns of obs."
-        yield Problem("duplicated_obs_columns", parameter, message, "Rename all but one of them.")
-
-
-def _usable(values: pd.Series, name: str, parameter: str) -> Iterator[Problem]:
+def _usable(data: Any, values: pd.Series, name: str, parameter: str) -> Iterator[Problem]:
     kind = parameter.removesuffix("_key")
     absent = values.isna().to_numpy()
     if absent.any():
         first = listed([str(cell) for cell in values.index[absent][:_SHOWN]])
         message = f"{parameter}={name!r}: {int(absent.sum())} of {len(values)} cells have no value (first: {first})."
-        fix = f"Drop them with adata = adata[adata.obs[{name!r}].notna()].copy(), or name them first."
+        fix = f"Name them first, or drop them with {_kept(data, name, 'notna')}."
         yield Problem(f"{kind}_missing_values", parameter, message, fix)
     known = values[~absent]
     nested = [value for value in known.head(1000) if not isinstance(value, str) and hasattr(value, "__len__")]

@@ -20,6 +20,7 @@ COUNTS, LOG1P = "counts", "log1p"
 EXPECTED = {"log": LOG1P, "counts": COUNTS}
 """Scale to look for, by the values that a method reads (`MethodSpec.values`)."""
 HIGHEST_LOG = 16.0  # log1p of ten million is 16.1: logarithms of normalised counts stay below
+LARGEST = float(np.finfo(np.float32).max)  # in which all is computed
 EXACT = 2.0**24  # whole numbers above this are not exact in float32
 _SHOWN = 5
 
@@ -133,6 +134,10 @@ def _used(adata: Any, genes: Any) -> tuple[np.ndarray | None, list[Problem]]:
 
 
 def _numbers(adata: Any, found: Scan, name: str, parameter: str) -> Iterator[Problem]:
+    if found.n_bad == 0 and max(found.high, -found.low) > LARGEST:
+        message = f"{name} holds values from {found.low:.4g} to {found.high:.4g}; float32 ends at {LARGEST:.4g}."
+        fix = "Look at the step that made them: no count and no logarithm is that large."
+        yield Problem("beyond_float32", parameter, message, fix)
     if found.n_bad == 0:
         return
     cell, gene = adata.obs_names[found.first_bad[0]], adata.var_names[found.first_bad[1]]

@@ -46,7 +46,7 @@ def key(value: Any, *, parameter: str) -> Iterator[Problem]:
         yield Problem("key_reserved", parameter, message, "Choose another name.")
 
 
-def key_added(data: Any, value: Any, *, parameter: str = "key_added") -> Iterator[Problem]:
+def key_added(data: Any, value: Any, *, overwrite: bool = False, parameter: str = "key_added") -> Iterator[Problem]:
     """A name for an embedding: a good key that does not take the place of a slot that scssl did not write."""
     wrong = list(key(value, parameter=parameter))
     if wrong:
@@ -60,14 +60,8 @@ def key_added(data: Any, value: Any, *, parameter: str = "key_added") -> Iterato
     elif value in _keys.RESERVED_KEYS:
         message = f"{parameter}={value!r} would write obsm[{slot!r}], which belongs to other packages."
         yield Problem("key_reserved", parameter, message, f"Pass another name, e.g. {parameter}='my_{value}'.")
-    elif slot in data.obsm and value not in _written(data):
-        yield taken(f"obsm[{slot!r}]", value, parameter=parameter)
-
-
-def _written(data: Any) -> set[str]:
-    """Keys of the embeddings that scssl wrote into this object."""
-    ours = _keys.peek(data)
-    return {*ours.get(_keys.MODELS, {}), *ours.get(_keys.EMBEDDINGS, {})}
+    elif slot in data.obsm and not overwrite and not _keys.record_of(data, value):
+        yield taken(f"obsm[{slot!r}]", value, parameter=parameter, overwrite=True)
 
 
 def _index(index: pd.Index, what: str, slot: str, parameter: str) -> Iterator[Problem]:
@@ -120,8 +114,13 @@ def _columns(frame: pd.DataFrame, slot: str, parameter: str) -> Iterator[Problem
         yield Problem("reserved_column", parameter, message, fix)
 
 
-def taken(slot: str, value: str, *, parameter: str) -> Problem:
-    """The problem that a slot to be written holds something that scssl did not write."""
-    message = f"{slot} exists and was not written by scssl; {parameter}={value!r} would replace it."
-    fix = f"Pass another name, e.g. {parameter}='ssl_{value}', or remove it first: del adata.{slot}."
-    return Problem("key_exists", parameter, message, fix)
+def taken(slot: str, value: str, *, parameter: str, edited: bool = False, overwrite: bool = False) -> Problem:
+    """The problem that a slot to be written holds something of the user: never ours, or `edited` since.
+
+    `overwrite`: the function can be told to replace it.
+    """
+    whose = "was changed since scssl wrote it" if edited else "was not written by scssl"
+    message = f"{slot} exists and {whose}; {parameter}={value!r} would replace it."
+    other = f"{parameter}='ssl_{value}'"
+    way = "pass overwrite=True" if overwrite else f"remove it first: del adata.{slot}"
+    return Problem("key_exists", parameter, message, f"Pass another name, e.g. {other}, or {way}.")

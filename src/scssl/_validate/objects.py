@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from scssl._validate._problem import WARNING, Problem
 from scssl._words import listed
@@ -31,6 +32,19 @@ def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
         yield Problem("not_anndata", parameter, f"{parameter} is a {kind}, expected AnnData or MuData.", fix)
     elif hasattr(data, "mod"):
         yield from _modalities(data, parameter)
+    else:
+        yield from in_memory(data, parameter=parameter)
+
+
+def in_memory(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
+    """Columns are in memory, which those of anndata's lazy reader are not."""
+    for part in data.mod.values() if hasattr(data, "mod") else [data]:
+        if not isinstance(part.obs, pd.DataFrame):
+            kind = f"{type(part.obs).__module__.partition('.')[0]}.{type(part.obs).__name__}"
+            message = f"The obs of {parameter} is a {kind}, whose columns are still in the file (read_lazy)."
+            fix = "Read it: adata = adata.to_memory(); or pass the path, which tl.fit and model.embed read by blocks."
+            yield Problem("lazy_object", parameter, message, fix)
+            return
 
 
 def _modalities(mdata: Any, parameter: str) -> Iterator[Problem]:

@@ -16,8 +16,8 @@ from scssl import _clock, _results, _settings
 from scssl._errors import ScsslWarning
 from scssl._registry import METRICS, TASKS
 from scssl.bench.cache import Cache, Embedded
-from scssl.bench.lines import dense
 from scssl.bench.training import trained
+from scssl.data.slots import dense
 from scssl.tasks._score import control_rows, named, score_rows
 
 if TYPE_CHECKING:

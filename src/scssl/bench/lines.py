@@ -18,6 +18,7 @@ from scssl._validate.config import config as check_config
 from scssl._words import listed, nearest, unknown
 from scssl.data.cells import COUNTS
 from scssl.data.columns import column
+from scssl.data.slots import dense, slot
 from scssl.models.applies import LABELS, obstacles
 
 if TYPE_CHECKING:
@@ -217,18 +218,13 @@ def given(data: Any, embeddings: str | Sequence[str]) -> list[Entry]:
     """
     made = []
     for name in [embeddings] if isinstance(embeddings, str) else embeddings:
-        slot = name if name in data.obsm else _keys.embedding(name)
-        if slot not in data.obsm:
+        place = slot(data, name)
+        if place not in data.obsm:
             raise unknown("embedding", name, [str(k) for k in data.obsm], parameter="embeddings")  # noqa: EM101
-        content = hashlib.sha256(np.ascontiguousarray(dense(data.obsm[slot])).tobytes()).hexdigest()
-        key = _keys.bare(slot)
-        made.append(Entry(key, key, {_OBSM: slot, "content": content}))
+        content = hashlib.sha256(np.ascontiguousarray(dense(data.obsm[place])).tobytes()).hexdigest()
+        key = _keys.bare(place)
+        made.append(Entry(key, key, {_OBSM: place, "content": content}))
     return made
-
-
-def dense(stored: Any) -> np.ndarray:
-    """An entry of ``obsm`` as an array: it may be a frame or sparse."""
-    return np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored)
 
 
 def seed_list(seeds: int | Sequence[int]) -> list[int]:

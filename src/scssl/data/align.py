@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ VERSION = r"\.\d+$"
 
 _ENSEMBL = re.compile(r"^ENS([A-Z]{3,4})?G\d{6,}(\.\d+)?$")
 _SHOWN = 5
+_RAW = "embed adata.raw.to_adata() instead, if its values are on the scale of the model."
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Alignment:
         Names of the genes that the query lacks, in the order of the model; they are read as zero.
     reordered
         Whether the genes that were found stand in another order.
+    in_raw
+        Number of the missing genes that ``raw`` of the query has.
     """
 
     positions: np.ndarray
@@ -48,6 +51,7 @@ class Alignment:
     n_query: int
     missing: tuple[str, ...] = ()
     reordered: bool = False
+    in_raw: int = 0
 
     @property
     def coverage(self) -> float:
@@ -60,7 +64,9 @@ class Alignment:
         if not self.missing:
             return ""
         found = f"{self.n_found} of {self.n_model} genes of the model were found ({self.coverage:.1%})"
-        return f"{found}; the {len(self.missing)} missing ones are read as zero: {listed(list(self.missing), _SHOWN)}."
+        raw = f" adata.raw has {self.in_raw} of them: {_RAW}" if self.in_raw else ""
+        gone = listed(list(self.missing), _SHOWN)
+        return f"{found}; the {len(self.missing)} missing ones are read as zero: {gone}.{raw}"
 
     @property
     def report(self) -> str:
@@ -72,7 +78,9 @@ class Alignment:
         return text + ignored + order
 
 
-def align(query_names: Iterable[str], model_names: Iterable[str], *, minimum: float = MINIMUM) -> Alignment:
+def align(
+    query_names: Iterable[str], model_names: Iterable[str], *, minimum: float = MINIMUM, raw: Any = None
+) -> Alignment:
     """Find the genes of a model in a query by name.
 
     Parameters
@@ -83,6 +91,8 @@ def align(query_names: Iterable[str], model_names: Iterable[str], *, minimum: fl
         Names of the genes of the model, in its order.
     minimum
         Share of the model's genes below which the query is refused.
+    raw
+        The ``raw`` of the query, which may hold genes that were dropped since; ``None`` if it has none.
 
     Returns
     -------
@@ -101,8 +111,9 @@ def align(query_names: Iterable[str], model_names: Iterable[str], *, minimum: fl
     positions = query.get_indexer(model).astype(np.int64)
     absent = positions < 0
     n_found = int((~absent).sum())
+    kept = 0 if raw is None else len(model[absent].intersection(np.asarray(raw.var_names, dtype=str)))
     if len(model) == 0 or n_found < minimum * len(model):
-        raise _too_few(query, model, n_found, minimum)
+        raise _too_few(query, model, n_found, minimum, kept)
     found = positions[~absent]
     return Alignment(
         positions=positions,
@@ -111,6 +122,7 @@ def align(query_names: Iterable[str], model_names: Iterable[str], *, minimum: fl
         n_query=len(query),
         missing=tuple(model[absent].tolist()),
         reordered=bool((np.diff(found) < 0).any()),
+        in_raw=kept,
     )
 
 
@@ -123,20 +135,27 @@ def _refuse_duplicates(index: pd.Index, side: str) -> None:
     raise InputError(msg, code="duplicated_var_names", parameter="data", fix=fix)
 
 
-def _too_few(query: pd.Index, model: pd.Index, n_found: int, minimum: float) -> InputError:
+def _too_few(query: pd.Index, model: pd.Index, n_found: int, minimum: float, in_raw: int) -> InputError:
     share = n_found / max(len(model), 1)
     msg = (
         f"Only {n_found} of the {len(model)} genes of the model are among the {len(query)} genes of the query "
         f"({share:.1%}, at least {minimum:.0%} are needed). "
         f"First of the model: {listed(model.tolist()[:_SHOWN])}; of the query: {listed(query.tolist()[:_SHOWN])}."
     )
-    hint, fix = _diagnose(query, model, n_found)
+    if n_found + in_raw >= minimum * len(model) > 0:
+        hint, fix = f"adata.raw has {in_raw} of the others.", f"E{_RAW[1:]}"
+    else:
+        hint, fix = _diagnose(query, model, n_found)
     return InputError(f"{msg} {hint}".strip(), code="too_few_genes", parameter="data", fix=fix)
 
 
 def _diagnose(query: pd.Index, model: pd.Index, n_found: int) -> tuple[str, str]:
     """What kind of names the two sides seem to have, and what to do about it."""
     kinds = kind(query), kind(model)
+    stripped = len(model.str.strip().intersection(query.str.strip()))
+    if stripped > max(n_found, len(model) // 2):
+        fix = "adata.var_names = adata.var_names.str.strip()"
+        return f"{stripped} match without the spaces around the names.", fix
     bare = len(_without_version(model).intersection(_without_version(query)))
     if bare > max(n_found, len(model) // 2):
         fix = "adata.var_names = adata.var_names.str.replace(r'\\.\\d+$', '', regex=True), for both if need be."

@@ -136,7 +136,7 @@ class Cells:
     ) -> tuple[Cells, dict[str, Alignment]]:
         """Cells of any object with exactly the given `genes`: found by name, absent ones are zero."""
         parts = parts_of(data, asked(data, list(genes)))
-        found = {name: align(part.var_names, genes[name]) for name, part in parts.items()}
+        found = {name: align(part.var_names, genes[name], raw=part.raw) for name, part in parts.items()}
         there = measured_in(data, parts)
         matrices = {
             name: spread(

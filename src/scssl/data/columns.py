@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from scssl._validate import enforce
-from scssl._validate.columns import places, present
+from scssl._validate.places import found, present
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 def column(data: Any, key: str, *, parameter: str) -> pd.Series:
-    """The column `key`, one value a cell of `data`: of the object, else of the first modality that has it.
+    """The column `key`, one value a cell of `data`: of the object, else of its modalities, see :func:`found`.
 
     Raises
     ------
@@ -23,7 +23,14 @@ def column(data: Any, key: str, *, parameter: str) -> pd.Series:
         If no such column exists; lists those that do.
     """
     enforce(present(data, key, parameter))
-    return next(places(data, key))
+    return found(data, key)  # type: ignore[return-value] - it is present
+
+
+def classes(values: pd.Series) -> pd.Categorical:
+    """Labels as categories of their own type (text, whole numbers, booleans), in the order of the column; those that occur."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return pd.Categorical(values.cat.remove_unused_categories())
+    return pd.Categorical(values.astype(object).infer_objects())
 
 
 def codes(values: pd.Series) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -78,9 +78,14 @@ def placed(matrix: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
     return sp.csr_matrix((own.data, found[own.indices], own.indptr), shape=(matrix.shape[0], len(positions)))
 
 
+def native(values: Any) -> Any:
+    """The values in the byte order of this machine, the only one that scipy and pandas compute with."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+
+
 def _sparse(block: Any) -> sp.csr_matrix:
     half = block.dtype == np.float16  # which scipy does not know
-    return sp.csr_matrix(block.astype(np.float32) if half else block)
+    return sp.csr_matrix(block.astype(np.float32) if half else native(block))
 
 
 def selected(block: sp.csr_matrix, genes: np.ndarray | None) -> sp.csr_matrix:

@@ -24,6 +24,7 @@ from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._words import listed
 from scssl.data.cells import Codes
+from scssl.data.columns import classes as classes_of
 from scssl.data.columns import column
 from scssl.data.identity import data_id
 from scssl.methods._network import network_of
@@ -169,6 +170,7 @@ def finetune(data: Any, model: Model, tuning: Tuning) -> Model:
         **model.record,
         "finetuned": _files.canonical({k: v for k, v in about.items() if k not in ("checkpoint_dir", "progress")}),
         "config_id": _files.fingerprint([model.record["config_id"], _settled(tuning)], 12),
+        "label_type": classes_of(column(data, tuning.label_key, parameter="label_key")).categories.inferred_type,
         "seed": int(tuning.seed),
         "layer": tuning.layer or model.record["layer"],
         "n_obs": len(labelled),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -85,6 +86,24 @@ class Model:
     def classes(self) -> tuple[str, ...]:
         """Labels that the model tells apart; empty unless :func:`scssl.tl.finetune` made it."""
         return self.module.classes
+
+    @property
+    def identity(self) -> str:
+        """Hash of the features and of the weights that embed: two models with the same one embed alike, wherever they are.
+
+        A classification head is left out, for it does not change the embedding.
+        """
+        import torch
+
+        digest = hashlib.blake2b(digest_size=8)
+        for name, features in self.features.items():
+            digest.update("\n".join([self.method, name, *features.tolist()]).encode())
+        for name, weight in self.module.state().tensors.items():
+            if not name.startswith("classifier."):
+                digest.update(name.encode())
+                stored = torch.as_tensor(weight).detach().cpu().contiguous()
+                digest.update(stored.reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def __repr__(self) -> str:
         genes = " + ".join(f"{len(names)} {name}" for name, names in self.features.items())

@@ -15,7 +15,7 @@ from scssl._registry import METRICS
 from scssl._words import unknown
 from scssl.data import scored
 from scssl.pl._panels import foot
-from scssl.pl._style import FAINT, INK, MUTED, RULE, finish, style
+from scssl.pl._style import FAINT, INK, MUTED, PLAIN, RULE, finish, style
 from scssl.table import ablation as grids
 from scssl.table import statistics
 from scssl.table.board import board, simulation
@@ -248,7 +248,7 @@ class _Panel:
         """Draw into axes of any size."""
         name = METRICS.describe(self.metric).title if self.metric in METRICS else _TITLES.get(self.metric, self.metric)
         where = ", ".join(f"{axis} {_text(value)}" for axis, value in self.facet.items())
-        ax.set_title(name, loc="left", weight="bold", pad=19 if where else 7)
+        ax.set_title(name, loc="left", weight="bold", pad=19 if where else 7, **PLAIN)
         ax.annotate(
             where, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8, color=MUTED
         )
@@ -290,12 +290,13 @@ class _Panel:
             best = np.nanargmin(means) if self.lower_is_better else np.nanargmax(means)
             i, j = np.unravel_index(best, means.shape)
             ax.add_patch(Rectangle((j - 0.46, i - 0.45), 0.92, 0.9, fill=False, edgecolor=_BEST, linewidth=1.6))
-        ax.set_xticks(range(len(columns)), [_text(mark) for mark in columns], fontsize=8)
-        ax.set_yticks(range(len(rows)), [_text(mark) for mark in rows], fontsize=8)
+        ax.set_xticks(range(len(columns)), [_text(mark) for mark in columns], fontsize=8, **PLAIN)
+        ax.set_yticks(range(len(rows)), [_text(mark) for mark in rows], fontsize=8, **PLAIN)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         if self.square is None:
-            ax.set(xlabel=self.across, ylabel=self.down)
+            ax.set_xlabel(self.across, **PLAIN)
+            ax.set_ylabel(str(self.down), **PLAIN)
 
     def _points(self, ax: Axes) -> None:
         columns = self.marks[0]
@@ -324,8 +325,8 @@ class _Panel:
             ax.annotate("×", (at, 0), (0, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
                         ha="center", color=MUTED)  # fmt: skip
         ax.set_xlim(-0.5, len(columns) - 0.5)
-        ax.set_xticks(range(len(columns)), [_text(mark) for mark in columns], fontsize=8)
-        ax.set_xlabel(self.across)
+        ax.set_xticks(range(len(columns)), [_text(mark) for mark in columns], fontsize=8, **PLAIN)
+        ax.set_xlabel(self.across, **PLAIN)
         ax.grid(visible=True, axis="y", color=FAINT)
         ax.set_axisbelow(True)
 

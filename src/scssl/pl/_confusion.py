@@ -9,9 +9,12 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 from scssl._errors import InputError
+from scssl._validate import enforce
+from scssl._validate.objects import in_memory
+from scssl._validate.places import disagreement, found, present
 from scssl._words import unknown
 from scssl.pl._panels import foot
-from scssl.pl._style import INK, MUTED, finish, style
+from scssl.pl._style import INK, MUTED, PLAIN, finish, style
 
 if TYPE_CHECKING:
     import os
@@ -79,24 +82,35 @@ def confusion(
     >>> ssl.tl.annotate(query, reference=reference, use_rep="X_pca", label_key="cell_type")
     >>> axes = ssl.pl.confusion(query, "pca_label", label_key="cell_type", show=False)
     """
-    table = data if isinstance(data, pd.DataFrame) else data.obs
-    for parameter, column in (("predicted", predicted), ("label_key", label_key)):
-        if column not in table:
-            raise unknown(kind="column", name=column, known=sorted(map(str, table.columns)), parameter=parameter)
-    counts = _counts(table[label_key], table[predicted])
+    columns = {"predicted": predicted, "label_key": label_key}
+    values = {parameter: _column(data, name, parameter) for parameter, name in columns.items()}
+    counts = _counts(values["label_key"], values["predicted"])
     share = counts.div(counts.sum(axis=1), axis=0)
     correct = sum(counts.loc[name, name] for name in counts.index if name in counts.columns)
     with style():
         if ax is None:
             ax = _figure(counts, figsize)
         _draw(ax, share, counts, cmap)
-        ax.set(xlabel=f"predicted ({predicted})", ylabel=f"true ({label_key})")
+        ax.set_xlabel(f"predicted ({predicted})", **PLAIN)
+        ax.set_ylabel(f"true ({label_key})", **PLAIN)
         ax.xaxis.set_label_position("top")
-        lost = len(table) - int(counts.to_numpy().sum())
+        lost = len(values["label_key"]) - int(counts.to_numpy().sum())
         said = [f"{counts.to_numpy().sum():,} cells, {correct / counts.to_numpy().sum():.1%} on the diagonal."]
         said += [f"{lost:,} cells without one of the labels are left out."] if lost else []
         foot(ax, [" ".join(said), "Shares of each row; a blank cell is below half a per cent."], below=6)
     return finish(ax, show=show, save=save)
+
+
+def _column(data: Any, name: str, parameter: str) -> pd.Series:
+    """A column of the frame, or of ``obs``."""
+    if not isinstance(data, pd.DataFrame):
+        enforce(in_memory(data))
+        enforce(present(data, name, parameter))
+        enforce(disagreement(data, name, parameter))
+        return found(data, name)
+    if name not in data:
+        raise unknown(kind="column", name=name, known=sorted(map(str, data.columns)), parameter=parameter)
+    return data[name]
 
 
 def _counts(truth: pd.Series, predicted: pd.Series) -> pd.DataFrame:
@@ -153,7 +167,7 @@ def _draw(ax: Axes, share: pd.DataFrame, counts: pd.DataFrame, cmap: str) -> Non
         ax.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=MUTED, linewidth=0.8, zorder=3))
     sizes = counts.sum(axis=1)
     names = [f"{name} ({size:,})" for name, size in sizes.items()]
-    ax.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
+    ax.set_yticks(range(len(names)), names, fontsize=8, **PLAIN)
     ax.set_xticks(
         range(values.shape[1]),
         counts.columns,
@@ -161,7 +175,7 @@ def _draw(ax: Axes, share: pd.DataFrame, counts: pd.DataFrame, cmap: str) -> Non
         rotation=45,
         ha="left",
         rotation_mode="anchor",
-        parse_math=False,
+        **PLAIN,
     )
     ax.tick_params(length=0, labelcolor=INK, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)

@@ -3,16 +3,19 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.lines import Line2D
 
 from scssl import _keys, _random
-from scssl._errors import InputError, KeyNotFoundError
+from scssl._errors import InputError, KeyNotFoundError, told
+from scssl._validate import enforce
+from scssl._validate.objects import container
+from scssl._validate.places import disagreement, found
 from scssl._words import listed, nearest, unknown
-from scssl.pl._style import CATEGORIES, INK, MUTED, RULE, SAVED_DPI, finish, style
+from scssl.data.slots import dense, slot
+from scssl.pl._paint import Paint
+from scssl.pl._style import INK, MUTED, PLAIN, RULE, SAVED_DPI, finish, style
 from scssl.table.board import simulation
 
 if TYPE_CHECKING:
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 _PANEL, _LEGEND, _TOP, _BOTTOM = 2.35, 2.1, 0.34, 0.26
 _NEIGHBORS = 15
-_MISSING = "#D9D9D9"
-_LEGEND_ROWS = 12
 
 
 def embedding(
@@ -90,6 +91,7 @@ def embedding(
     >>> model = ssl.tl.fit(adata, method="pca", width=2)
     >>> axes = ssl.pl.embedding(adata, "X_pca", color="cell_type", show=False)
     """
+    enforce(container(data))
     slots = [_slot(data, name) for name in _names(data, use_rep)]
     columns = [color] if isinstance(color, str) else list(color or [])
     values: dict[str, pd.Series | None] = {column: _column(data, column, layer) for column in columns}
@@ -97,17 +99,17 @@ def embedding(
     if ax is not None and len(slots) * len(values) != 1:
         msg = f"ax was given for {len(slots)} embeddings and {len(values)} colours; one axes holds one panel."
         raise InputError(msg, code="one_axes", parameter="ax", fix="Choose one of each, or leave ax out.")
-    points = {slot: _flat(data.obsm[slot], slot, seed) for slot in slots}
+    points = {place: _flat(data.obsm[place], place, seed) for place in slots}
     order = _random.generator(seed, "pl.embedding").permutation(data.n_obs)
     with style():
         grid, legends = ([[ax]], [None]) if ax is not None else _panels(len(values), slots, figsize)
         for row, legend, (column, value) in zip(grid, legends, values.items(), strict=True):
-            paint = _Paint.of(value, data.uns.get(f"{column}_colors"), cmap)
-            for panel, slot in zip(row, slots, strict=True):
-                _scatter(panel, points[slot], paint.colors, order)
+            paint = Paint.of(value, data.uns.get(f"{column}_colors"), cmap)
+            for panel, place in zip(row, slots, strict=True):
+                _scatter(panel, points[place], paint.colors, order)
             paint.explain(legend if legend is not None else row[-1], column, beside=legend is None)
-        for panel, slot in zip(grid[0], slots, strict=True):
-            panel.set_title(_keys.bare(slot), loc="left", weight="bold", fontsize=10)
+        for panel, place in zip(grid[0], slots, strict=True):
+            panel.set_title(_keys.bare(place), loc="left", weight="bold", fontsize=10, **PLAIN)
         _small_print(grid, data, slots)
     return finish(grid[0][0], show=show, save=save)
 
@@ -126,18 +128,18 @@ def _names(data: Any, use_rep: str | Sequence[str] | None) -> list[str]:
 
 
 def _slot(data: Any, name: str) -> str:
-    for slot in (name, _keys.embedding(name)):
-        if slot in data.obsm:
-            return slot
+    if isinstance(name, str) and slot(data, name) in data.obsm:
+        return slot(data, name)
     raise unknown(kind="embedding", name=name, known=sorted(data.obsm), parameter="use_rep")
 
 
 def _column(data: Any, name: str, layer: str | None) -> pd.Series:
     """A column of ``obs`` or a gene, of MuData also those of a modality."""
     parts = [data, *getattr(data, "mod", {}).values()]
-    for part in parts:
-        if name in part.obs:
-            return part.obs[name].reindex(data.obs_names)
+    values = found(data, name)
+    if values is not None:
+        told(*(f"{problem.message} {problem.fix}" for problem in disagreement(data, name, "color")))
+        return values
     tables = [part for part in parts if not hasattr(part, "mod")]
     for part in tables:
         if name in part.var_names:
@@ -156,12 +158,14 @@ def _gene(data: Any, name: str, layer: str | None) -> pd.Series:
     return pd.Series(np.ravel(dense).astype(float), index=data.obs_names)
 
 
-def _flat(values: Any, slot: str, seed: int) -> np.ndarray:
+def _flat(values: Any, name: str, seed: int) -> np.ndarray:
     """Two dimensions: those that are there, or a UMAP."""
-    x = np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told
+        x = dense(values).astype(np.float32)
     if not np.isfinite(x).all():
         bad = int((~np.isfinite(x).all(axis=1)).sum())
-        msg = f"obsm[{slot!r}] holds NaN or infinite values in {bad:,} of {len(x):,} cells; it cannot be drawn."
+        what = "NaN, infinite values, or values beyond float32"
+        msg = f"obsm[{name!r}] holds {what} in {bad:,} of {len(x):,} cells; it cannot be drawn."
         raise InputError(msg, code="embedding_not_finite", parameter="use_rep", fix="Look at how it was made.")
     if x.shape[1] == 2:
         return x
@@ -180,66 +184,6 @@ def _umap(x: np.ndarray, seed: int) -> np.ndarray:
         sc.pp.neighbors(work, use_rep="X", n_neighbors=min(_NEIGHBORS, len(x) - 1), random_state=seed)
         sc.tl.umap(work, random_state=seed)
     return work.obsm["X_umap"]
-
-
-class _Paint:
-    """Colours of the cells and what they mean."""
-
-    def __init__(self, colors: np.ndarray, meaning: dict[str, str] | mpl.cm.ScalarMappable | None) -> None:
-        self.colors, self.meaning = colors, meaning
-
-    @classmethod
-    def of(cls, values: pd.Series | None, palette: Any, cmap: str) -> _Paint:
-        if values is None:
-            return cls(np.array(["#8794A8"]), None)
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            numbers = values.to_numpy(dtype=float)
-            scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(np.nanmin(numbers), np.nanmax(numbers)), cmap)
-            colors = np.where(np.isnan(numbers)[:, None], mpl.colors.to_rgba(_MISSING), scale.to_rgba(numbers))
-            return cls(colors, scale)
-        return cls._categories(values.astype("category"), palette)
-
-    @classmethod
-    def _categories(cls, values: pd.Series, palette: Any) -> _Paint:
-        names = [str(c) for c in values.cat.categories]
-        chosen = list(palette) if palette is not None and len(palette) >= len(names) else _palette(len(names))
-        codes = values.cat.codes.to_numpy()
-        colors = np.array([*(mpl.colors.to_hex(c) for c in chosen[: len(names)]), _MISSING])[codes]
-        meaning = dict(zip(names, chosen, strict=False))
-        return cls(colors, {**meaning, "missing": _MISSING} if (codes < 0).any() else meaning)
-
-    def explain(self, ax: Axes, title: str, *, beside: bool) -> None:
-        """The legend or the colour bar: in an axes of its own, or beside the only panel."""
-        if isinstance(self.meaning, mpl.cm.ScalarMappable):
-            place: dict[str, Any] = {"ax": ax} if beside else {"cax": ax.inset_axes((0.02, 0.15, 0.07, 0.7))}
-            bar = ax.figure.colorbar(self.meaning, **place)
-            bar.outline.set_visible(False)
-            bar.ax.set_title(title, fontsize=9, loc="left")
-        elif self.meaning:
-            marks = [_mark(color, name) for name, color in self.meaning.items()]
-            anchor = (1.02, 1.0) if beside else (0.0, 1.0)
-            columns = -(-len(marks) // _LEGEND_ROWS)
-            size = 8 if columns == 1 else 7
-            legend = ax.legend(
-                handles=marks, title=title, loc="upper left", bbox_to_anchor=anchor, frameon=False, fontsize=size,
-                ncols=columns, handletextpad=0.1, labelspacing=0.3, columnspacing=0.8, borderaxespad=0, alignment="left",
-            )  # fmt: skip
-            legend.get_title().set(fontsize=9, fontweight="bold")
-
-
-def _mark(color: Any, name: str) -> Line2D:
-    shown = name if len(name) <= 28 else f"{name[:27]}…"
-    return Line2D([], [], marker="o", linestyle="", color=color, markersize=5.5, label=shown)
-
-
-def _palette(n: int) -> list[Any]:
-    if n <= len(CATEGORIES):
-        return list(CATEGORIES[:n])
-    if n <= 20:
-        # dark and light of the same hue are far apart in the list, so that neighbours differ
-        pairs = [mpl.colormaps["tab20"](i) for i in range(20)]
-        return [*CATEGORIES, *(c for i in (1, 0) for c in pairs[i::2])][:n]
-    return [mpl.colormaps["turbo"](i / (n - 1)) for i in range(n)]
 
 
 def _panels(

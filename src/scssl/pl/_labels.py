@@ -57,7 +57,7 @@ def place_labels(
     for i in _loneliest_first(at):
         x, y = map(float, points[i])
         text = ax.text(
-            x, y, names[i], fontsize=fontsize, color=INK if strong[i] else MUTED, parse_math=False, zorder=3,
+            x, y, names[i], fontsize=fontsize, color=INK if strong[i] else MUTED, zorder=3,
             bbox=ground,
         )  # fmt: skip
         size = text.get_window_extent(renderer)

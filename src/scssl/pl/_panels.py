@@ -87,7 +87,6 @@ def foot(ax: Axes, lines: list[str], *, below: float) -> None:
     ax.annotate(
         "\n".join(line for line in lines if line), (0, 0), (0, -below), xycoords="axes fraction",
         textcoords="offset points", va="top", fontsize=7, color=MUTED, linespacing=1.5, annotation_clip=False,
-        parse_math=False,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from scssl.data import scored
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
-from scssl.pl._style import FAINT, INK, MUTED, finish, style
+from scssl.pl._style import FAINT, INK, MUTED, PLAIN, finish, style
 from scssl.table.board import REASONS, board, simulation
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _panel(ax: Axes, table: Board, part: pd.DataFrame) -> None:
             color=INK if line["tied"] else MUTED, weight="bold" if line["tied"] and told else "normal",
         )  # fmt: skip
     ax.set(xlim=(0.5, max(n_ranked, 1) + 0.5), ylim=(len(part) - 0.5, -0.5), xlabel="rank")
-    ax.set_yticks(range(len(part)), part["method"], fontsize=9, parse_math=False)
+    ax.set_yticks(range(len(part)), part["method"], fontsize=9, **PLAIN)
     ax.set_xticks(range(1, n_ranked + 1) if n_ranked <= 10 else [1, *range(5, n_ranked + 1, 5)])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.tick_params(axis="x", length=2.5)

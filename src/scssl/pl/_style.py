@@ -26,7 +26,12 @@ SAVED_DPI = 200
 # Okabe and Ito's colours for colour-blind readers, without black; yellow last because it is faint on white
 CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#B5A900")
 
+PLAIN: Any = {"parse_math": False, "usetex": False}
+"""For names in axes that the user made: a ``$`` in them starts no formula, a ``_`` no index."""
+
 _RC: Any = {
+    "text.parse_math": False,  # names of cells and labels are shown as they are
+    "text.usetex": False,
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 9,

@@ -139,7 +139,7 @@ class Table:
 
     def _text(self, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
         style = {"ha": "center", "va": "center", "color": INK, **style}
-        self.ax.text(x, y, text, fontsize=size * self.scale, parse_math=False, **style)
+        self.ax.text(x, y, text, fontsize=size * self.scale, **style)
 
     def _line(self, x: tuple[float, float], y: tuple[float, float], *, width: float = 0.8, **style: Any) -> None:
         self.ax.plot(x, y, linewidth=width * self.scale, **{"color": RULE, "solid_capstyle": "butt", **style})

@@ -113,6 +113,8 @@ def _panel(ax: Axes, table: Board, part: pd.DataFrame, cost: str) -> None:
     ax.set(xscale="log", xlabel=_COSTS[cost][0], ylabel=f"{about['title']} ({about['better']} is better)")
     shown = part[part["mean"].notna() & (part[cost] > 0)]
     if shown.empty:
+        ax.set_xticks([])
+        ax.set_xticks([], minor=True)
         ax.text(0.5, 0.5, "no method has both a number and a cost", transform=ax.transAxes, ha="center", fontsize=8)
         return
     told = repeated(part)

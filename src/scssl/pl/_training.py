@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from scssl import _keys
 from scssl._errors import InputError
 from scssl._words import unknown
-from scssl.pl._style import CATEGORIES, FAINT, INK, MUTED, RULE, finish, style
+from scssl.pl._style import CATEGORIES, FAINT, INK, MUTED, PLAIN, RULE, finish, style
 
 if TYPE_CHECKING:
     import os
@@ -125,7 +125,7 @@ def _grid(tables: dict[str, pd.DataFrame], figsize: tuple[float, float] | None) 
 
 def _loss(ax: Axes, name: str, table: pd.DataFrame) -> None:
     """The loss as a thick line, its terms as thin ones."""
-    ax.set_title(name, loc="left", weight="bold")
+    ax.set_title(name, loc="left", weight="bold", **PLAIN)
     if table.empty:
         ax.set_axis_off()
         ax.text(0, 0.5, "is not trained", transform=ax.transAxes, color=MUTED)

@@ -10,7 +10,7 @@ from scssl import _keys
 from scssl._errors import InputError
 from scssl._validate import enforce
 from scssl._validate.objects import container
-from scssl.pl._style import CATEGORIES, INK, MUTED, RULE, finish, style
+from scssl.pl._style import CATEGORIES, INK, MUTED, PLAIN, RULE, finish, style
 
 if TYPE_CHECKING:
     import os
@@ -109,7 +109,7 @@ def views(
             for column, panel in enumerate(grid[row]):
                 _panel(panel, made.before[column], after[column], color)
         if ax is not None:
-            ax.set_title(f"{made.after[0][0]}  ·  {made.cells[0]}", loc="left")
+            ax.set_title(f"{made.after[0][0]}  ·  {made.cells[0]}", loc="left", **PLAIN)
             ax.set_xlabel("genes, by expression in the cell; height: value")
     return finish(grid[0, 0], show=show, save=save)
 

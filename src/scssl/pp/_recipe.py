@@ -13,11 +13,12 @@ from scssl import _clock, _keys, _settings
 from scssl._errors import InputError, warn
 from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, names, objects, sizes
 from scssl._words import listed, nearest
+from scssl._written import free, put
 from scssl.data import recipe as recipes
 from scssl.data.calm import calm
 from scssl.data.columns import column
 from scssl.data.container import is_mudata
-from scssl.data.matrix import csr, values
+from scssl.data.matrix import by_blocks, csr, values
 from scssl.pp._reference import reference_mask
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class _Plan:
     target_sum: float | None
     layer: str | None
     batch_key: str | None
+    overwrite: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def recipe(
     target_sum: float | None = 1e4,
     layer: str | None = None,
     reference: str | Sequence[bool] | np.ndarray | pd.Series | None = None,
+    overwrite: bool = False,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """From counts to what methods take: counts kept in a layer, values log-normalised, variable genes marked.
@@ -83,6 +86,9 @@ def recipe(
         Cells on which genes are chosen (and the weights of ATAC peaks are taken): a boolean mask, or the name of a column
         of ``obs`` that is boolean or was made by :func:`scssl.pp.split`. The other cells have no influence on the choice,
         so that they can serve as a test. All cells by default.
+    overwrite
+        Whether a choice of genes in ``var["highly_variable"]`` and a layer ``counts`` of other values may be replaced
+        that the recipe did not write.
     copy
         Return a changed copy and leave `data` as it is.
 
@@ -92,7 +98,7 @@ def recipe(
         With ``copy=True`` the changed copy. Slots written, for a MuData in each modality:
 
         - ``.layers["counts"]``: the counts
-        - ``.X``: log-normalised values, float32. RNA: natural log of 1 + counts scaled to `target_sum` per cell. Protein:
+        - ``.X``: log-normalised values, float32; dense if the counts are, else CSR. RNA: natural log of 1 + counts scaled to `target_sum` per cell. Protein:
           centred log ratio per cell :cite:p:`stoeckius2017simultaneous`. ATAC: logged TF-IDF :cite:p:`stuart2021single`
         - ``.var["highly_variable"]``: boolean; variable genes :cite:p:`satija2015spatial`, most frequent peaks, all
           proteins
@@ -102,8 +108,8 @@ def recipe(
     Raises
     ------
     InputError
-        If there are no counts where they should be: the message says what the values look like and where to look. Also
-        for backed objects, whose file would have to be rewritten.
+        If there are no counts where they should be: the message says what the values look like and where to look. If
+        something of the user would be replaced. Also for backed objects, whose file would have to be rewritten.
     KeyNotFoundError
         If a layer or column does not exist.
 
@@ -115,7 +121,7 @@ def recipe(
     >>> int(adata.var["highly_variable"].sum())
     500
     """
-    plan = _Plan(n_top_genes, flavor, target_sum, layer, batch_key)
+    plan = _Plan(n_top_genes, flavor, target_sum, layer, batch_key, overwrite)
     enforce(problem for problem in (*_arguments(plan), *_object(data)) if problem.severity == ERROR)
     known, parts = reference_mask(data, reference), _parts(data)
     notes = enforce(_problems(data, parts, plan))
@@ -187,11 +193,22 @@ def _problems_of(adata: Any, kind: str, plan: _Plan) -> Iterator[Problem]:
             yield _no_counts(adata, problem, plan)
         else:
             yield problem
-    occupied = _keys.COUNTS_LAYER in adata.layers and plan.layer != _keys.COUNTS_LAYER
-    if occupied and not _equal(values(adata, plan.layer), adata.layers[_keys.COUNTS_LAYER]):
+    occupied = _keys.COUNTS_LAYER in adata.layers and plan.layer != _keys.COUNTS_LAYER and not plan.overwrite
+    if occupied and not _equal(adata, plan.layer, _keys.COUNTS_LAYER):
         message = f"layers['counts'] exists and holds other values than {_place(plan)}; it would be replaced."
-        fix = "Pass layer='counts' to start from it, or remove it first: del adata.layers['counts']."
+        fix = "Pass layer='counts' to start from it, or overwrite=True."
         yield Problem("counts_layer_exists", "layer", message, fix)
+    if _keys.HIGHLY_VARIABLE in adata.var:
+        yield from _own_genes(adata, plan)
+
+
+def _own_genes(adata: Any, plan: _Plan) -> Iterator[Problem]:
+    """The user's choice of genes is not replaced by ours unasked."""
+    for problem in free(adata, "var", [_keys.HIGHLY_VARIABLE], "", overwrite=plan.overwrite):
+        whose = problem.message.partition(";")[0]
+        message = f"{whose}; the recipe would replace the choice of {int(adata.var[_keys.HIGHLY_VARIABLE].isin([True]).sum())} genes."
+        fix = "Pass overwrite=True, or keep it under another name: adata.var['my_genes'] = adata.var.pop('highly_variable')."
+        yield replace(problem, code="genes_chosen", parameter="data", message=message, fix=fix)
 
 
 def _no_counts(adata: Any, problem: Problem, plan: _Plan) -> Problem:
@@ -214,10 +231,10 @@ def _place(plan: _Plan) -> str:
     return "X" if plan.layer is None else f"layers[{plan.layer!r}]"
 
 
-def _equal(a: Any, b: Any) -> bool:
-    if a is None or b is None or a.shape != b.shape:
-        return False
-    return (sp.csr_matrix(a) != sp.csr_matrix(b)).nnz == 0
+def _equal(adata: Any, one: str | None, other: str | None) -> bool:
+    """Whether two matrices of an object hold the same values, whatever they are stored as."""
+    pairs = zip(by_blocks(adata, one), by_blocks(adata, other), strict=True)
+    return all((a != b).nnz == 0 for a, b in pairs)
 
 
 def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | None) -> _Prepared:
@@ -241,10 +258,22 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
     else:
         x = recipes.tf_idf(counts, reference=mask)
         selected = recipes.most_frequent(counts, plan.n_top_genes, reference=mask)
+    _refuse_lost(counts, x, name, plan)
     stored = values(adata, plan.layer)
-    return _Prepared(
-        stored.copy(), x if sp.issparse(stored) else x.toarray(), selected, _record(kind, plan, mask, selected)
-    )
+    # dense stays dense; of what is sparse, or read chunk by chunk, nothing of the full size ever is
+    made = x.toarray() if isinstance(stored, np.ndarray) else x
+    return _Prepared(stored.copy(), made, selected, _record(kind, plan, mask, selected))
+
+
+def _refuse_lost(counts: sp.csr_matrix, x: sp.csr_matrix, name: str, plan: _Plan) -> None:
+    """Counts that float32 holds may leave its range on the new scale."""
+    bad = int((~np.isfinite(x.data)).sum())
+    gone = max(int(counts.nnz - (x.data > 0).sum()), 0) if recipes.kind_of(name) != "atac" else 0
+    if bad or gone:
+        high = float(counts.data.max())
+        msg = f"{bad} values would become infinite and {gone} zero (counts up to {high:.4g}, target_sum={plan.target_sum!r})."
+        fix = "Look at the largest counts, or pass a target_sum near 1e4."
+        raise InputError(msg, code="beyond_float32", parameter="target_sum", fix=fix)
 
 
 def _copied(data: Any) -> Any:
@@ -278,7 +307,7 @@ def _write(target: Any, prepared: dict[str, _Prepared], notes: list[str]) -> Non
             warnings.simplefilter("ignore")  # anndata's own word on views; ours follows
             adata.layers[_keys.COUNTS_LAYER] = part.counts  # first: this makes a view an object of its own
         adata.X = part.x
-        adata.var[_keys.HIGHLY_VARIABLE] = part.selected
+        put(adata, "var", _keys.HIGHLY_VARIABLE, part.selected)
         if part.record["kind"] == "rna":
             adata.uns["log1p"] = {"base": None}
         _keys.store(adata)[_keys.RECIPE] = json.dumps({**part.record, "warnings": notes}, sort_keys=True)

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from scssl.tl._benchmark import benchmark
     from scssl.tl._evaluate import evaluate
     from scssl.tl._finetune import finetune
-    from scssl.tl._impute import impute, reconstruct
+    from scssl.tl._impute import impute
     from scssl.tl._list import methods, metrics, tasks, views
     from scssl.tl._recommend import recommend
+    from scssl.tl._reconstruct import reconstruct
     from scssl.tl._report import report
     from scssl.tl._train import embed, fit
 
@@ -30,7 +31,7 @@ _HOME = {
     "metrics": "_list",
     "pairs": "_ablate",
     "recommend": "_recommend",
-    "reconstruct": "_impute",
+    "reconstruct": "_reconstruct",
     "report": "_report",
     "tasks": "_list",
     "views": "_list",

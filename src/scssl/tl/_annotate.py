@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from scssl._validate import Problem, columns, enforce
 from scssl._validate.names import key as check_key
 from scssl._validate.objects import container
 from scssl._words import listed, nearest
-from scssl.data.columns import column
+from scssl._written import free, put
+from scssl.data.columns import classes, column
+from scssl.data.slots import dense, slot
 from scssl.tasks._readout import by_line, by_neighbors
-from scssl.tasks._vote import WEIGHTS
-from scssl.tl._pair import alike, dense, embedded, model_of, slot, whole
+from scssl.tasks._vote import UNIFORM, WEIGHTS
+from scssl.tl._pair import alike, embedded, model_of, whole
 
 if TYPE_CHECKING:
     import os
@@ -41,6 +44,7 @@ def annotate(
     k: int = 15,
     weights: str = "uniform",
     key_added: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Give every cell of the query a label and a confidence: from the labelled cells around it, or from a model.
 
@@ -67,19 +71,23 @@ def annotate(
         ``"uniform"``, or ``"distance"``: votes count by the inverse of the distance.
     key_added
         Name of the columns; by default that of the embedding, or of the method of the model.
+    overwrite
+        Whether columns of these names may be replaced if `annotate` did not write them, or they were edited since.
 
     Returns
     -------
     None
         Slots written to `query`:
 
-        - ``.obs["<key>_label"]``: the label, categorical
+        - ``.obs["<key>_label"]``: the label, categorical, of the type that it has in the reference
         - ``.obs["<key>_confidence"]``: its share of the votes, or its probability, from 0 to 1
+        - ``.uns["scssl"]["annotated"]["<key>"]``: how the labels were found
 
     Raises
     ------
     InputError
-        If an embedding or the labels cannot be used, or the embeddings have different widths. The query is as before.
+        If an embedding or the labels cannot be used, the embeddings have different widths or are known to be of different
+        models, or a column would be replaced that `annotate` did not write. The query is as before.
     KeyNotFoundError
         If the embedding, the column or the classifier does not exist.
     NotFittedError
@@ -87,12 +95,12 @@ def annotate(
 
     Examples
     --------
-    >>> import scanpy as sc
     >>> import scssl as ssl
     >>> adata = ssl.datasets.pbmc68k()
     >>> ssl.pp.recipe(adata)
-    >>> sc.pp.pca(adata, n_comps=30)
     >>> reference, query = adata[:500].copy(), adata[500:].copy()
+    >>> model = ssl.tl.fit(reference, "pca", width=30)
+    >>> ssl.tl.embed(query, model)
     >>> ssl.tl.annotate(query, reference=reference, use_rep="X_pca", label_key="cell_type")
     >>> agreement = (query.obs["pca_label"].astype(str) == query.obs["cell_type"].astype(str)).mean()
     >>> bool(agreement > 0.6)
@@ -102,13 +110,14 @@ def annotate(
         if use_rep is not None:
             message = f"use_rep={use_rep!r} is not looked at: with classifier='head' the model embeds the cells itself."
             raise InputError(message, code="use_rep_with_head", parameter="use_rep", fix="Leave it out.")
-        _by_head(query, model, reference, label_key, key_added)
+        _by_head(query, model, reference, label_key, (key_added, overwrite))
         return
     if model is not None:
         message = f"model= is for classifier='head'; classifier={classifier!r} reads the embedding from use_rep."
         raise InputError(message, code="model_without_head", parameter="model", fix="Pass classifier='head'.")
     name = _keys.bare(use_rep) if key_added is None and isinstance(use_rep, str) else key_added
-    enforce(_problems(query, reference, use_rep, label_key, options=(classifier, k, weights), name=name))
+    problems = _problems(query, reference, use_rep, label_key, options=(classifier, k, weights))
+    enforce(chain(problems, _targets(query, name, overwrite=overwrite)))
     _by_surroundings(query, reference, use_rep, label_key, options=(classifier, int(k), weights), name=name)
 
 
@@ -116,26 +125,42 @@ def _by_surroundings(
     query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[str, int, str], name: Any
 ) -> None:
     classifier, k, weights = options
-    labels = pd.Categorical(column(reference, label_key, parameter="label_key").astype(str))
+    labels = classes(column(reference, label_key, parameter="label_key"))
     x, known = dense(query.obsm[slot(query, use_rep)]), dense(reference.obsm[slot(reference, use_rep)])
     known_codes = np.asarray(labels.codes, dtype=np.int64)
     if classifier == KNN:
+        told(_outnumbered(labels, k, weights))
         won, note = by_neighbors(known, known_codes, x, k=k, weights=weights)
         codes, confidence = won.codes, won.share
     else:
         keys = pd.util.hash_array(np.asarray(reference.obs_names, dtype=object))
         codes, confidence, note = by_line(known, known_codes, x, keys=keys)
     told(note)
-    _write(query, name, np.asarray(labels.categories)[codes], confidence)
+    how = {"classifier": classifier, "use_rep": slot(query, use_rep), "label_key": label_key}
+    _write(query, name, pd.Categorical.from_codes(codes, dtype=labels.dtype), confidence, how)
 
 
-def _write(query: Any, name: str, labels: np.ndarray, confidence: np.ndarray) -> None:
-    query.obs[_keys.label(name)] = pd.Series(pd.Categorical(labels), index=query.obs_names)
-    query.obs[_keys.confidence(name)] = confidence
+def _outnumbered(labels: pd.Categorical, k: int, weights: str) -> str:
+    """A sentence on labels that have too few cells for half of the votes: they win where votes are split, if at all."""
+    sizes = pd.Series(labels).value_counts()
+    few = sizes[2 * sizes < min(k, len(labels))]
+    if weights != UNIFORM or not len(few):
+        return ""
+    shown = listed([f"{name} ({n})" for name, n in few.items()], 5)
+    return (
+        f"{len(few)} of {len(sizes)} labels have fewer than {k / 2:g} cells in the reference, half of k={k}: {shown}. They "
+        "win only where the votes are split. Pass a smaller k, or weights='distance'."
+    )
+
+
+def _write(query: Any, name: str, labels: pd.Categorical, confidence: np.ndarray, how: dict[str, str]) -> None:
+    put(query, "obs", _keys.label(name), pd.Series(labels, index=query.obs_names))
+    put(query, "obs", _keys.confidence(name), confidence)
+    _keys.shelf(query, _keys.ANNOTATED)[name] = how
     _settings.wrote(f".obs['{_keys.label(name)}']", f".obs['{_keys.confidence(name)}']")
 
 
-def _by_head(query: Any, model: Any, reference: Any, label_key: Any, key_added: Any) -> None:
+def _by_head(query: Any, model: Any, reference: Any, label_key: Any, target: tuple[Any, bool]) -> None:
     """The labels of a model's own head; of one that is trained on the reference, if the model has none."""
     from scssl.models.finetune import Tuning, finetune
 
@@ -143,14 +168,25 @@ def _by_head(query: Any, model: Any, reference: Any, label_key: Any, key_added: 
         message = "classifier='head' asks a model for its labels, and there is none."
         raise InputError(message, code="needs_model", parameter="model", fix="Pass model=, from ssl.tl.finetune.")
     model = model_of(model)
+    key_added, overwrite = target
     name = model.method if key_added is None else key_added
     enforce(container(query, parameter="query"))
-    enforce(_targets(query, name))
+    enforce(_targets(query, name, overwrite=overwrite))
     if not model.classes and reference is not None:
         model = finetune(reference, model, Tuning(label_key=label_key))
     elif reference is not None and label_key is not None:
         _unheard(reference, label_key, model)
-    _write(query, name, *model.classify(query))
+    text, confidence = model.classify(query)
+    how = {"classifier": HEAD, _keys.MODEL_ID: model.identity}
+    _write(query, name, _typed(text, model), confidence, how)
+
+
+def _typed(text: np.ndarray, model: Model) -> pd.Categorical:
+    """The labels of a model, which it knows as text, in the type that they had when it learnt them."""
+    known = list(model.classes)
+    as_learnt = {"integer": int, "boolean": "True".__eq__}.get(model.record.get("label_type", ""), str)
+    codes = pd.Index(known).get_indexer(pd.Index(text))
+    return pd.Categorical.from_codes(codes, categories=pd.Index([as_learnt(name) for name in known]))
 
 
 def _unheard(reference: Any, label_key: str, model: Model) -> None:
@@ -165,14 +201,13 @@ def _unheard(reference: Any, label_key: str, model: Model) -> None:
 
 
 def _problems(
-    query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[Any, Any, Any], name: Any
+    query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[Any, Any, Any]
 ) -> Iterator[Problem]:
     """All that can be wrong with a call; what comes later relies on what came before."""
     yield from _options(*options)
     yield from embedded(query, reference, use_rep)
     yield from alike(query, reference, use_rep)
     yield from columns.label(reference, label_key)
-    yield from _targets(query, name)
     if options[0] == LINEAR:
         yield from _too_few(column(reference, label_key, parameter="label_key").astype(str))
 
@@ -185,16 +220,12 @@ def _options(classifier: Any, k: Any, weights: Any) -> Iterator[Problem]:
     yield from whole(k, example=15)
 
 
-def _targets(query: Any, name: Any) -> Iterator[Problem]:
-    """Names of the columns: good ones, and not taken by anything but an earlier annotation."""
+def _targets(query: Any, name: Any, *, overwrite: bool) -> Iterator[Problem]:
+    """Names of the columns: good ones, and taken by nothing but an earlier annotation."""
     wrong = list(check_key(name, parameter="key_added"))
-    if wrong:
-        yield from wrong
-        return
-    taken = [c for c in (_keys.label(name), _keys.confidence(name)) if c in query.obs]
-    if len(taken) == 1:
-        message = f"obs[{taken[0]!r}] exists and was not written by annotate; key_added={name!r} would replace it."
-        yield Problem("key_exists", "key_added", message, "Pass another key_added.")
+    yield from wrong
+    if not wrong:
+        yield from free(query, "obs", [_keys.label(name), _keys.confidence(name)], name, overwrite=overwrite)
 
 
 def _too_few(labels: pd.Series) -> Iterator[Problem]:

@@ -16,17 +16,19 @@ from scssl._validate import ERROR, Problem, columns, enforce
 from scssl._validate import wanted as wanted_of
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
+from scssl._validate.objects import in_memory
+from scssl._validate.places import disagreement, present
 from scssl._words import listed, nearest
 from scssl.data import scored
 from scssl.data.columns import column
 from scssl.data.container import is_mudata
 from scssl.data.identity import data_id
 from scssl.data.sketch import fits
+from scssl.data.slots import dense
+from scssl.data.slots import slot as find_slot
 from scssl.metrics._engines import ENGINES
 from scssl.metrics._engines import identity as engine_identity
 from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
-from scssl.tl._pair import dense
-from scssl.tl._pair import slot as find_slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -219,6 +221,7 @@ def _problems(
         message = f"data is of type {type(data).__name__}; AnnData or MuData is needed."
         yield Problem("bad_type", "data", message, "Read the file first: anndata.read_h5ad(path).")
         return
+    yield from in_memory(data)
     if modality is not None and (not is_mudata(data) or modality not in data.mod):
         known = list(data.mod) if is_mudata(data) else []
         message = f"modality={modality!r} does not exist; the object has {listed(known)}."
@@ -239,7 +242,8 @@ def _problems(
         told = () if unlabelled is None else wanted_of.ABOUT_UNLABELLED
         yield from (problem for problem in found if problem.code not in told)
     if keys["split_key"] is not None:
-        yield from columns.present(data, keys["split_key"], "split_key") if grouped else _split(data, keys["split_key"])
+        yield from present(data, keys["split_key"], "split_key") if grouped else _split(data, keys["split_key"])
+        yield from disagreement(data, keys["split_key"], "split_key")
 
 
 def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:

@@ -33,6 +33,7 @@ def finetune(
     group_key: str | None = None,
     layer: str | None = None,
     key_added: str | None = None,
+    overwrite: bool = False,
     max_epochs: int = 100,
     batch_size: int = 256,
     learning_rate: float | None = None,
@@ -74,6 +75,8 @@ def finetune(
         Layer to read; by default the one the model was trained on.
     key_added
         The embedding is written to ``obsm["X_<key_added>"]``; by default ``<method>_finetuned``.
+    overwrite
+        Whether that slot may be replaced if scssl did not write it.
     max_epochs
         Passes over the cells, at most.
     batch_size
@@ -151,7 +154,7 @@ def finetune(
             return tune(file, model, tuning)
     key = _keys.finetuned(model.method) if key_added is None else key_added
     enforce(check_container(data))
-    enforce(check_key(data, key))
+    enforce(check_key(data, key, overwrite=overwrite))
     tuned = tune(data, model, tuning)
     write_model(data, key, tuned, tuned.embed(data, layer=layer))
     return tuned

@@ -1,31 +1,33 @@
-"""``impute`` and ``reconstruct``: values that were not measured, and those that an embedding still holds."""
+"""``impute``: values that were not measured."""
 
 from __future__ import annotations
 
-import os
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from scssl import _keys, _settings
-from scssl._errors import InputError, told
-from scssl._validate import Problem, enforce
+from scssl._errors import InputError, told, warn
+from scssl._validate import WARNING, Problem, enforce
 from scssl._validate.names import key as check_key
 from scssl._validate.objects import container as check_container
 from scssl._words import listed, nearest
+from scssl._written import free, put
 from scssl.data.container import is_mudata
 from scssl.data.matrix import csr
-from scssl.data.open import SUFFIXES, opened
+from scssl.data.slots import dense, slot
 from scssl.tasks._regression import by_neighbors
-from scssl.tl._pair import alike, dense, embedded, model_of, slot, whole
+from scssl.tl._given import cells_of, is_file, table
+from scssl.tl._pair import alike, embedded, model_of, whole
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
@@ -40,6 +42,7 @@ class Predicted:
     values: np.ndarray
     features: Sequence[str] | np.ndarray
     how: str
+    scale: str
 
 
 def impute(
@@ -52,6 +55,7 @@ def impute(
     k: int = 5,
     layer: str | None = None,
     key_added: str | None = None,
+    overwrite: bool = False,
 ) -> pd.DataFrame | None:
     """Predict a modality that was not measured in the query from one that was.
 
@@ -67,12 +71,13 @@ def impute(
         have it, it is not looked at.
     model_or_reference
         What :func:`scssl.tl.fit` returned, or the folder of a saved model; or cells in which the modality was measured, or
-        the path of a file of them.
+        the path of a file of them. Of a MuData it is clear which values these are; an AnnData whose features the query
+        has itself is refused.
     modality
         The modality to predict.
     reference
-        With a model that does not decode: cells in which the modality was measured, such as those it was trained on, or
-        the path of a file of them.
+        With a model that does not decode: a MuData with cells in which the modality was measured beside one of the
+        model, such as those it was trained on, or the path of a file of them.
     use_rep
         With a reference alone: slot of ``obsm`` of both objects, with or without ``X_``.
     k
@@ -81,160 +86,63 @@ def impute(
         Layer to embed from, and of the reference to average; by default the one of the model, and ``X``.
     key_added
         Name of the result; by default that of the method or of the embedding.
+    overwrite
+        Whether a slot of this name may be replaced if `impute` did not write it.
 
     Returns
     -------
     None, or of a path a pandas.DataFrame
         The values of a file are returned, cells by features. Slots written to a `query` in memory:
 
-        - ``.obsm["<key>_<modality>"]``: the values, float32 of shape ``(n_obs, features)``
-        - ``.uns["scssl"]["imputed"]["<key>_<modality>"]``: names of the features, and how they were predicted
+        - ``.obsm["<key>_<modality>"]``: the values, a frame of float32 with a column for each feature; a ``/`` in a name
+          becomes ``_``, for files cannot hold it
+        - ``.uns["scssl"]["imputed"]["<key>_<modality>"]``: names of the features, how the values were predicted, and on
+          which scale they are
 
     Raises
     ------
     InputError
-        If the model neither decodes nor a reference is given, the objects share no other modality, or embeddings cannot
-        be used. The query is as before.
+        If the model neither decodes nor a reference is given, the objects share no other modality, embeddings cannot be
+        used or are of different models, or the slot holds something else. The query is as before.
     KeyNotFoundError
-        If the modality or the embedding does not exist.
+        If the modality, the layer or the embedding does not exist.
 
     Examples
     --------
-    >>> import scanpy as sc
     >>> import scssl as ssl
     >>> mdata = ssl.datasets.synthetic(300, modalities=("rna", "prot"))
     >>> ssl.pp.recipe(mdata)
-    >>> sc.pp.pca(mdata.mod["rna"], n_comps=10)
-    >>> mdata.obsm["X_pca"] = mdata.mod["rna"].obsm["X_pca"]
     >>> reference, query = mdata[:200].copy(), mdata[200:].copy()
+    >>> model = ssl.tl.fit(reference, "pca", modalities=["rna"], width=10)
+    >>> ssl.tl.embed(query, model)
     >>> ssl.tl.impute(query, reference, modality="prot", use_rep="X_pca")
     >>> query.obsm["pca_prot"].shape == query.mod["prot"].shape
     True
     """
     enforce(whole(k, example=5))
+    enforce(check_key(modality, parameter="modality"))
     if key_added is not None:
-        enforce(check_key(key_added, parameter="key_added"))
+        enforce(_target(query, key_added, _keys.imputed(key_added, modality), overwrite=overwrite))
     with ExitStack() as until:
-        cells, teacher = _cells(query, until), model_or_reference
-        if hasattr(teacher, "obsm") or _is_file(teacher):
-            found = _from_reference(cells, _cells(teacher, until), modality, use_rep, k=k, layer=layer)
+        cells, teacher = cells_of(query, until), model_or_reference
+        if hasattr(teacher, "obsm") or is_file(teacher):
+            found = _from_reference(cells, cells_of(teacher, until), modality, use_rep, k=k, layer=layer)
         else:
             model = model_of(teacher)
             enforce(check_container(cells, parameter="query"))
-            found = _from_model(cells, model, modality, _cells(reference, until), k=k, layer=layer)
-        if _is_file(query):
-            return _frame(found.values, cells.obs_names, found.features)
-    _write(cells, found.name if key_added is None else key_added, modality, found)
+            found = _from_model(cells, model, modality, cells_of(reference, until), k=k, layer=layer)
+        frame = table(found.values, cells.obs_names, found.features)
+    if is_file(query):
+        return frame
+    key = found.name if key_added is None else key_added
+    enforce(_target(cells, key, _keys.imputed(key, modality), overwrite=overwrite))
+    _write(cells, _keys.imputed(key, modality), modality, (frame, found))
     return None
-
-
-def reconstruct(
-    data: AnnData | MuData | str | os.PathLike[str],
-    model: Model | str | os.PathLike[str],
-    *,
-    layer: str | None = None,
-    modality: str | None = None,
-    key_added: str | None = None,
-    batch_size: int | None = None,
-) -> pd.DataFrame | None:
-    """Write the values that a model reconstructs from the embedding of each cell: what it keeps, without the noise.
-
-    Parameters
-    ----------
-    data
-        AnnData or MuData: any cells, genes in any order; or the path of an h5ad, zarr or h5mu file (read by blocks; nothing
-        is written to it).
-    model
-        What :func:`scssl.tl.fit` returned, or the folder of a saved model; its method must decode, see the column
-        ``decodes`` of ``tl.methods(full=True)``.
-    layer
-        Layer to read; by default the one the model was trained on.
-    modality
-        Reconstruct this modality of a MuData; by default all of the model. Of an AnnData: the modality that it holds, of a
-        model of several.
-    key_added
-        The layer is called ``<key_added>_reconstructed``; the name of the method by default.
-    batch_size
-        Cells at a time; has no influence on the result.
-
-    Returns
-    -------
-    None, or of a path a pandas.DataFrame
-        The values of a file are returned, cells by features of the model. Slots written to an object in memory (for a MuData,
-        to each modality):
-
-        - ``.layers["<key>_reconstructed"]``: float32 of the shape of ``X``; NaN for genes that the model does not use
-
-    Raises
-    ------
-    InputError
-        If the method does not decode, or the data cannot be used. The object is as before.
-    KeyNotFoundError
-        If the modality does not exist.
-
-    Examples
-    --------
-    >>> import scssl as ssl
-    >>> adata = ssl.datasets.pbmc68k()
-    >>> ssl.pp.recipe(adata)
-    >>> model = ssl.tl.fit(adata, method="pca")
-    >>> ssl.tl.reconstruct(adata, model)
-    >>> adata.layers["pca_reconstructed"].shape == adata.shape
-    True
-    """
-    from scssl.models.answers import aligned, decoded
-
-    model = model_of(model)
-    key = model.method if key_added is None else key_added
-    enforce(check_key(key, parameter="key_added"))
-    if modality is not None and modality not in model.features:
-        known = list(model.features)
-        message = f"modality={modality!r} is not one of the model, which has {listed(known)}."
-        enforce([Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)])
-    names = list(model.features) if modality is None else [modality]
-    with ExitStack() as until:
-        cells = _cells(data, until)
-        if _is_file(data):
-            enforce(_one_table(names))
-        alone = None if is_mudata(cells) else modality
-        values = decoded(model, cells, layer=layer, modality=alone, batch_size=batch_size)
-        if _is_file(data):
-            return _frame(values[names[0]], cells.obs_names, model.features[names[0]])
-    parts = {name: cells.mod[name] if is_mudata(cells) else cells for name in names}
-    made = {}
-    for name, part in parts.items():
-        rows = cells.obs_names.get_indexer(part.obs_names)
-        made[name] = aligned(values[name][rows], model.features[name], part.var_names)
-    for name, part in parts.items():
-        part.layers[_keys.reconstructed(key)] = made[name]
-    _settings.wrote(f".layers['{_keys.reconstructed(key)}']")
-    return None
-
-
-def _is_file(data: Any) -> bool:
-    """Whether cells are given as the path of a file; a folder of another name is that of a model."""
-    return isinstance(data, str | os.PathLike) and Path(data).suffix.lower() in SUFFIXES
-
-
-def _cells(data: Any, until: ExitStack) -> Any:
-    """The cells, of a file as long as it is open."""
-    return until.enter_context(opened(Path(data))) if _is_file(data) else data
-
-
-def _frame(values: np.ndarray, cells: pd.Index, features: Any) -> pd.DataFrame:
-    return pd.DataFrame(values, index=cells, columns=np.asarray(features, dtype=str).astype(object))
-
-
-def _one_table(names: list[str]) -> Iterator[Problem]:
-    """What is returned is one table."""
-    if len(names) > 1:
-        message = f"The model reconstructs {listed(names)}; of a file one of them is returned."
-        yield Problem("needs_modality", "modality", message, f"Say which one, e.g. modality={names[0]!r}.")
 
 
 def _from_reference(query: Any, reference: Any, modality: str, use_rep: Any, *, k: int, layer: str | None) -> Predicted:
     """Neighbours in an embedding that both have."""
-    enforce(_pair_problems(query, reference, modality, use_rep))
+    enforce(_pair_problems(query, reference, modality, use_rep, layer))
     x, known = (dense(data.obsm[slot(data, use_rep)]) for data in (query, reference))
     return _averaged(_keys.bare(use_rep), x, known, reference, modality, k=k, layer=layer)
 
@@ -243,8 +151,9 @@ def _from_model(query: Any, model: Model, modality: str, reference: Any, *, k: i
     """The answer of the decoder; of a model that has none, neighbours in its embedding."""
     decoder = _decoded(model, query, modality, layer)
     if decoder is not None:
-        return Predicted(model.method, *decoder, how="decoder")
-    teacher = _teacher(model, reference, modality)
+        scale = f"{_slot(layer or model.record['layer'] or None)} that the model was trained on"
+        return Predicted(model.method, *decoder, how="decoder", scale=scale)
+    teacher = _teacher(model, reference, modality, layer)
     x, known = (_embedded(model, data, modality, layer) for data in (query, teacher))
     return _averaged(model.method, x, known, teacher, modality, k=k, layer=layer)
 
@@ -259,30 +168,75 @@ def _averaged(
     _refuse_holes(values.data, modality)
     predicted, note = by_neighbors(known[position], values, x, k=int(k))
     told(note)
-    return Predicted(name, predicted, part.var_names, f"mean of {min(int(k), len(position))} neighbours")
+    how = f"mean of {min(int(k), len(position))} neighbours"
+    return Predicted(name, predicted, part.var_names, how, _scale(part, layer))
 
 
-def _pair_problems(query: Any, reference: Any, modality: str, use_rep: Any) -> Iterator[Problem]:
+def _slot(layer: str | None) -> str:
+    return "X" if layer is None else f"layers[{layer!r}]"
+
+
+def _scale(part: Any, layer: str | None) -> str:
+    """The scale of the values of a reference, as far as its record says."""
+    made = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
+    known = {
+        "rna": f"log1p of counts scaled to {made.get('target_sum') or 'the median'} a cell",
+        "protein": "centred log ratio",
+        "atac": "logarithm of TF-IDF",
+    }
+    of = {None: known.get(made.get("kind", "")), _keys.COUNTS_LAYER: "counts" if made else None}.get(layer)
+    return f"{_slot(layer)} of the reference" + (f": {of}" if of else "")
+
+
+def _pair_problems(query: Any, reference: Any, modality: str, use_rep: Any, layer: str | None) -> Iterator[Problem]:
     """All that can be wrong with a query and a reference; what comes later relies on what came before."""
     yield from embedded(query, reference, use_rep)
     yield from alike(query, reference, use_rep)
-    yield from _measured(reference, modality)
+    yield from _measured(reference, modality, layer)
+    if not is_mudata(reference):
+        yield from _other_modality(query, reference, modality)
 
 
-def _measured(reference: Any, modality: Any) -> Iterator[Problem]:
+def _other_modality(query: Any, reference: Any, modality: str) -> Iterator[Problem]:
+    """An AnnData does not say what was measured: features that the query has too are not those of a missing modality."""
+    parts = {name: part for name, part in query.mod.items() if name != modality} if is_mudata(query) else {"": query}
+    theirs = set(map(str, reference.var_names))
+    fix = f"Pass a MuData, in which modalities have names: mudata.MuData({{{modality!r}: reference}})."
+    for name, part in parts.items():
+        shared = len(theirs & set(map(str, part.var_names)))
+        where = f"modality {name!r} of the query" if name else "the query"
+        message = f"{shared} of {len(theirs)} features of the reference are among the {part.n_vars} of {where}"
+        if 2 * shared > part.n_vars:
+            yield Problem("other_modality", "modality", f"{message}: they are not {modality!r}.", fix)
+        elif 2 * shared > len(theirs):
+            said = f"{message}; nothing tells that they are {modality!r}."
+            yield Problem("unclear_modality", "modality", said, fix, WARNING)
+
+
+def _measured(reference: Any, modality: Any, layer: str | None) -> Iterator[Problem]:
     known = list(reference.mod) if is_mudata(reference) else []
     if is_mudata(reference) and modality not in known:
         message = f"modality={modality!r} is not in the reference, which has {listed(known)}."
         yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
+        return
+    part = _part(reference, modality)
+    layers = [str(name) for name in part.layers]
+    if (part.X is None) if layer is None else (layer not in layers):
+        message = f"{modality!r} of the reference has no values in {_slot(layer)}; its layers are {listed(layers)}."
+        yield Problem("unknown_layer", "layer", message, nearest(layer, layers), missing=True)
 
 
-def _teacher(model: Model, reference: Any, modality: str) -> Any:
-    """The reference of a model that does not decode."""
+def _teacher(model: Model, reference: Any, modality: str, layer: str | None) -> Any:
+    """The reference of a model that does not decode: it holds what the model embeds and what is missing."""
     if reference is None:
         msg = f"method {model.method!r} cannot give values of {modality!r} itself."
         fix = "Pass reference=, cells in which it was measured; the nearest of them are averaged."
         raise InputError(msg, code="needs_reference", parameter="reference", fix=fix)
-    enforce(_measured(reference, modality))
+    if not is_mudata(reference):
+        msg = f"reference is an AnnData: it holds either what the model embeds, or {modality!r}; both are needed."
+        fix = f"Pass a MuData: mudata.MuData({{{next(iter(model.features))!r}: ..., {modality!r}: ...}})."
+        raise InputError(msg, code="needs_mudata", parameter="reference", fix=fix)
+    enforce(_measured(reference, modality, layer))
     return reference
 
 
@@ -322,10 +276,32 @@ def _refuse_holes(values: np.ndarray, modality: str) -> None:
         raise InputError(msg, code="values_not_finite", parameter="reference", fix="Look at them with ssl.pp.check.")
 
 
-def _write(query: Any, key: str, modality: str, found: Predicted) -> None:
-    enforce(check_key(key, parameter="key_added"))
-    name = _keys.imputed(key, modality)
-    query.obsm[name] = found.values
-    features = np.asarray(found.features, dtype=str).astype(object)
-    _keys.shelf(query, _keys.IMPUTED)[name] = {"features": features, "modality": modality, "how": found.how}
+def _target(query: Any, key: Any, slot: str, *, overwrite: bool) -> Iterator[Problem]:
+    wrong = list(check_key(key, parameter="key_added"))
+    yield from wrong
+    if not wrong and hasattr(query, "obsm"):
+        yield from free(query, "obsm", [slot], key, overwrite=overwrite)
+
+
+def _write(query: Any, name: str, modality: str, made: tuple[pd.DataFrame, Predicted]) -> None:
+    frame, found = made
+    features = frame.columns.to_numpy().astype(object)
+    put(query, "obsm", name, frame.rename(columns=dict(zip(features, _storable(features), strict=True))))
+    record = {"features": features, "modality": modality, "how": found.how, "scale": found.scale}
+    _keys.shelf(query, _keys.IMPUTED)[name] = record
     _settings.wrote(f".obsm['{name}']", f".uns['{_keys.UNS}']['{_keys.IMPUTED}']['{name}']")
+
+
+def _storable(features: np.ndarray) -> list[str]:
+    """Names of columns that files can hold: no ``/``, which is between folders; still one for each feature."""
+    names = [str(name).replace("/", "_") for name in features]
+    changed = [str(name) for name in features if "/" in name]
+    if len(set(names)) < len(names):  # two names would be one
+        names = [
+            f"{name}_{i}" if old in changed else name for i, (name, old) in enumerate(zip(names, features, strict=True))
+        ]
+    if changed:
+        warn(
+            f"{len(changed)} names of features hold '/', which files cannot: in obsm it is '_' (first: {changed[0]!r})."
+        )
+    return names

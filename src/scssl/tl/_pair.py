@@ -11,23 +11,14 @@ import numpy as np
 from scssl import _keys
 from scssl._errors import InputError
 from scssl._validate import WARNING, Problem
+from scssl._validate.objects import in_memory
 from scssl._words import listed, nearest
+from scssl.data.slots import dense, slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scssl.models.model import Model
-
-
-def slot(data: Any, name: str) -> str:
-    """The ``obsm`` slot of an embedding, named with or without ``X_``."""
-    return name if name in data.obsm else _keys.embedding(name)
-
-
-def dense(stored: Any) -> np.ndarray:
-    """An entry of ``obsm`` as an array: it may be a frame or sparse."""
-    stored = stored.toarray() if hasattr(stored, "toarray") else stored
-    return np.asarray(stored)
 
 
 def model_of(model: Any) -> Model:
@@ -56,6 +47,7 @@ def embedded(query: Any, reference: Any, use_rep: Any) -> Iterator[Problem]:
             message = f"{parameter} is of type {type(data).__name__}; AnnData or MuData is needed."
             yield Problem("bad_type", parameter, message, "Read the file first: anndata.read_h5ad(path).")
             return
+        yield from in_memory(data, parameter=parameter)
         slots = [str(name) for name in data.obsm]
         if use_rep is None:
             message = (
@@ -89,9 +81,32 @@ def alike(query: Any, reference: Any, use_rep: str) -> Iterator[Problem]:
         )
         yield Problem("other_width", "use_rep", message, "Embed both with the same model: tl.embed(query, model).")
         return
+    yield from _one_model(query, reference, name)
     shared = reference.obs_names.get_indexer(query.obs_names) if reference.obs_names.is_unique else np.array([-1])
     both = np.flatnonzero(shared >= 0)
     same = int((arrays["query"][both] == arrays["reference"][shared[both]]).all(axis=1).sum()) if len(both) else 0
     if same:
         message = f"{same} of {query.n_obs} cells of the query are in the reference too: they find themselves."
         yield Problem("query_in_reference", "reference", message, "Leave them out of the reference.", WARNING)
+
+
+def _one_model(query: Any, reference: Any, name: str) -> Iterator[Problem]:
+    """Both embeddings are of one model: distances between those of two mean nothing, however wide they are."""
+    records = {"query": _record(query, name), "reference": _record(reference, name)}
+    made = {who: record.get(_keys.MODEL_ID, "") for who, record in records.items()}
+    if all(made.values()) and len(set(made.values())) > 1:
+        who = "; ".join(
+            f"of the {who} by {record['method']!r} of {record['created']} (data {record['data_id']}, seed {record['seed']})"
+            for who, record in records.items()
+        )
+        message = f"use_rep={name!r} was made by two models: {who}. Distances between their embeddings mean nothing."
+        fix = "Embed the query with the model of the reference: tl.embed(query, model)."
+        yield Problem("other_model", "use_rep", message, fix)
+    elif not all(made.values()):
+        silent = " and ".join(who for who, model in made.items() if not model)
+        message = f"Nothing in the {silent} says which model made use_rep={name!r}; both have to be of one."
+        yield Problem("unknown_model", "use_rep", message, "tl.embed(query, model) keeps a record of it.", WARNING)
+
+
+def _record(data: Any, name: str) -> Any:
+    return _keys.record_of(data, _keys.bare(slot(data, name)))

@@ -37,6 +37,7 @@ def fit(
     views: Any = None,
     within_batch: str | None = None,
     key_added: str | None = None,
+    overwrite: bool = False,
     max_epochs: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -77,6 +78,8 @@ def fit(
         ``"sample"``: every mini-batch holds cells of one batch (default of the others); ``"off"``: all cells meet.
     key_added
         The embedding is written to ``obsm["X_<key_added>"]``; the name of the method by default.
+    overwrite
+        Whether that slot may be replaced if scssl did not write it.
     max_epochs
         Passes over the cells.
     batch_size
@@ -159,7 +162,7 @@ def fit(
             return fitted(file, request)[0]
     key = method if key_added is None else key_added
     enforce(check_container(data))
-    enforce(check_key(data, key))
+    enforce(check_key(data, key, overwrite=overwrite))
     model, cells = fitted(data, request)
     write_model(data, key, model, model.embedding(cells))
     return model
@@ -172,6 +175,7 @@ def embed(
     layer: str | None = None,
     modality: str | None = None,
     key_added: str | None = None,
+    overwrite: bool = False,
     batch_size: int | None = None,
 ) -> None:
     """Embed any cells with a trained model; genes are aligned by name.
@@ -191,6 +195,8 @@ def embed(
         from all modalities that a cell has.
     key_added
         The embedding is written to ``obsm["X_<key_added>"]``; by default the name of the method (and of the modality).
+    overwrite
+        Whether that slot may be replaced if scssl did not write it.
     batch_size
         Cells at a time; has no influence on the result.
 
@@ -226,7 +232,7 @@ def embed(
     model = model_of(model)
     default = model.method if modality is None else f"{model.method}_{modality}"
     key = default if key_added is None else key_added
-    enforce(check_key(data, key))
+    enforce(check_key(data, key, overwrite=overwrite))
     embedding, found = model.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)
     _write(data, key, embedding)
     _keys.forget(data, _keys.MODELS, key)
@@ -234,6 +240,7 @@ def embed(
     kept = ("method", "seed", "config", "config_id", "data_id", "version", "created")
     _keys.shelf(data, _keys.EMBEDDINGS)[key] = {
         **{name: model.record[name] for name in kept},
+        _keys.MODEL_ID: model.identity,
         "coverage": _files.canonical(coverage),
     }
     _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.EMBEDDINGS}']['{key}']")
@@ -255,4 +262,4 @@ def write_model(data: Any, key: str, model: Model, embedding: np.ndarray) -> Non
 def _record(model: Model) -> dict[str, Any]:
     history = model.history.copy()
     history.index = history.index.astype(str)  # h5ad and zarr keep text indices only
-    return {**model.record, "history": history}
+    return {**model.record, _keys.MODEL_ID: model.identity, "history": history}
