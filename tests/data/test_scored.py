@@ -56,7 +56,9 @@ def other(adata, says):
         lambda a: a[:, :],
         lambda a: ad.AnnData(a.X.toarray(), a.obs.astype(str).astype("category"), a.var, uns=a.uns),
         lambda a: ad.AnnData(sp.csc_matrix(a.X).astype(np.float64), a.obs, a.var, uns=a.uns),
-        lambda a: ad.AnnData(a.X, a.obs.assign(more=1), a.var.assign(more=1), uns=a.uns, obsm={"X_a": a.layers["other"]}),
+        lambda a: ad.AnnData(
+            a.X, a.obs.assign(more=1), a.var.assign(more=1), uns=a.uns, obsm={"X_a": a.layers["other"]}
+        ),
     ],
     ids=["untouched", "copied", "shuffled", "a view", "dense", "columns first", "more slots"],
 )
@@ -127,7 +129,9 @@ def test_present_rows_are_given_and_the_others_counted(adata):
     kept(some, data_id="two", n_obs=500, metrics=("ilisi", "kbet", "clisi"))
     fewer = some[:300].copy()
     kept(fewer, data_id="three", n_obs=300)
-    with pytest.warns(ssl.ScsslWarning, match=r"5 of 7 stored scores .* left out: 2 of other cells \(800, not 300\); 3 of"):
+    with pytest.warns(
+        ssl.ScsslWarning, match=r"5 of 7 stored scores .* left out: 2 of other cells \(800, not 300\); 3 of"
+    ):
         found = scored.read(fewer)
     assert set(found["data_id"]) == {"three"}
     assert len(_results.stored(fewer)) == 7  # nothing is thrown away

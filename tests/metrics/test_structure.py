@@ -121,10 +121,12 @@ def test_isolated_f1_against_scikit_learn(given):
     inputs = Inputs(given)
     runs = [run.partitions for run in inputs.leiden.runs]
     assert [len(partitions) for partitions in runs] == [len(leiden.RESOLUTIONS)] * leiden.RUNS
-    best = np.mean([
-        max(f1_score(given["labels"] == "t4", part == c) for part in partitions for c in np.unique(part))
-        for partitions in runs
-    ])
+    best = np.mean(
+        [
+            max(f1_score(given["labels"] == "t4", part == c) for part in partitions for c in np.unique(part))
+            for partitions in runs
+        ]
+    )
     found = measure("isolated_labels_f1", inputs)
     assert found.value == pytest.approx(best)
     assert found.message.startswith("1 of 5 labels occur in 2 batches")

@@ -465,7 +465,9 @@ def test_corrected_labels_take_the_place_of_the_old_ones(adata):
     new = ssl.tl.evaluate(adata, **asked)
     alone = ssl.get.summary(new)
     for reader in (ssl.get.summary, ssl.get.scores, ssl.get.ranks):
-        with pytest.warns(ssl.ScsslWarning, match=r"39 of 78 stored scores .* left out: 39 of other obs\['cell_type'\]"):
+        with pytest.warns(
+            ssl.ScsslWarning, match=r"39 of 78 stored scores .* left out: 39 of other obs\['cell_type'\]"
+        ):
             reader(adata)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,8 +12,8 @@ from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
-from scssl._validate.places import present
 from scssl._validate.objects import NOTHING
+from scssl._validate.places import present
 from scssl._words import listed, unknown
 from scssl.data.cells import BATCH, COUNTS, Cells, Codes
 from scssl.data.columns import column

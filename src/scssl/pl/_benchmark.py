@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
 
+from scssl._protocol import of_profile
 from scssl.data import scored
 from scssl.pl._style import finish, style
 from scssl.pl._table import Table
@@ -77,7 +78,7 @@ def benchmark(
     >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
     >>> axes = ssl.pl.benchmark(scores, show=False)
     """
-    table = board(scored.read(data), profile=profile)
+    table = board(scored.read(data), protocol=of_profile(profile))
     names = ", ".join(table.facts["data"]) or "Benchmark"
     drawing = Table(table, names if title is None else title, _small_print(table, simulation(data)), cmap)
     with style():

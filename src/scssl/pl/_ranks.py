@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scssl._protocol import of_profile
 from scssl.data import scored
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
 from scssl.pl._style import FAINT, INK, MUTED, PLAIN, finish, style
@@ -81,7 +82,7 @@ def ranks(
     ... )
     >>> axes = ssl.pl.ranks(scores, show=False)
     """
-    table = board(scored.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), protocol=of_profile(profile), missing=missing, over=over)
     parts = ranked_tasks(table, task, ax)
     longest = max((len(str(m)) for m in table.methods.index), default=8)
     rows = max((len(part) for part in parts.values()), default=2)

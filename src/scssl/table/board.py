@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from scssl import _results
+from scssl._protocol import CLEAN
 from scssl._registry import METHODS, METRICS
 from scssl._results import ANSWERS
 from scssl.table import statistics
 from scssl.table.statistics import BATCH, BIO, TOTAL, TOTALS, controls
+
+if TYPE_CHECKING:
+    from scssl._protocol import Protocol
 
 GROUP_TITLES = {
     TOTALS: "Totals",
@@ -65,7 +69,7 @@ class Board:
     facts
         ``data`` (names), ``data_ids``, ``name_of`` (of each id), ``n_obs``, ``n_seeds``, ``over``, ``stand_ins``, ``versions``,
         ``created``.
-    profile, missing
+    protocol, missing
         The view, see :func:`scssl.table.statistics.per_run`.
     """
 
@@ -80,7 +84,7 @@ class Board:
     runs: pd.DataFrame
     notes: tuple[str, ...]
     facts: dict[str, Any]
-    profile: str
+    protocol: Protocol
     missing: str
 
     @property
@@ -112,7 +116,7 @@ class Board:
         facts = self.facts
         cells = f"{facts['n_obs']:,} cells" if facts["n_obs"] else ""
         formula = " + ".join(f"{weight:g} {group}" for group, weight in statistics.WEIGHTS.items())
-        total = f"total = {formula} of {'min-max scaled' if self.profile == statistics.PAPER else 'raw'} values"
+        total = f"total = {formula} of {self.protocol.scale} values"
         names = ", ".join(facts["data"])
         simulated = "" if simulated in names else simulated  # rows read back from a file can say so by name only
         policy = _POLICY.get(self.missing, "")
@@ -140,13 +144,13 @@ _POLICY = {
 def board(
     scores: pd.DataFrame,
     *,
-    profile: str = statistics.CLEAN,
+    protocol: Protocol = CLEAN,
     missing: str = statistics.KEEP,
     over: str = statistics.AUTO,
 ) -> Board:
     """Build the table from result rows."""
     rows = _results.conform(scores)
-    runs = statistics.per_run(rows, profile=profile, missing=missing)
+    runs = statistics.per_run(rows, protocol=protocol, missing=missing)
     cells = statistics.over_repeats(runs, missing=missing, over=over)
     cells = cells.assign(line=_labels(cells), column=_column_names(cells))
     columns = _columns(rows, cells)
@@ -165,18 +169,18 @@ def board(
     ranked = [x for x in ranked if not lines["control"][x]]
     ranked += [x for name in controls() for x in lines.index[lines["method"] == name]]
     leading = _leading(columns)
-    both = _policies(rows, status, leading, profile=profile, over=over)
+    both = _policies(rows, status, leading, protocol=protocol, over=over)
     if missing == statistics.KEEP:
         for label in both[statistics.DROP].index:
             told = _policy_note(leading, status.loc[label], *(table.loc[label] for table in both.values()))
             lines.loc[label, "note"] += f"; {told}" if told else ""
     lines, notes = _notes(lines.loc[ranked])
     facts = {**_facts(rows), "over": statistics.resolve(runs, over) if len(runs) else statistics.SEEDS}
-    facts["stand_ins"] = statistics.stand_ins(rows) if profile == statistics.PAPER else []
+    facts["stand_ins"] = protocol.replaced(rows["metric"])
     numbers = {name: table.loc[ranked] for name, table in numbers.items()}
     runs = runs.merge(cells[[*statistics.LINE, *statistics.COLUMN, "line", "column"]], how="left")
     return Board(
-        lines, columns, **numbers, status=status.loc[ranked], policies=both, runs=runs, notes=notes, facts=facts, profile=profile,
+        lines, columns, **numbers, status=status.loc[ranked], policies=both, runs=runs, notes=notes, facts=facts, protocol=protocol,
         missing=missing,
     )  # fmt: skip
 
@@ -192,7 +196,7 @@ def _upward(mean: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _policies(
-    rows: pd.DataFrame, status: pd.DataFrame, leading: pd.DataFrame, *, profile: str, over: str
+    rows: pd.DataFrame, status: pd.DataFrame, leading: pd.DataFrame, *, protocol: Protocol, over: str
 ) -> dict[str, pd.DataFrame]:
     """The leading numbers of the lines in which something failed, under both ways of counting it."""
     broken = status[leading.index].isin(statistics.FAILURES)
@@ -201,7 +205,7 @@ def _policies(
     for policy in (statistics.DROP, statistics.FLOOR):
         found[policy] = broken.astype(float)
         if len(broken):
-            cells = statistics.summarise(rows, profile=profile, missing=policy, over=over)
+            cells = statistics.summarise(rows, protocol=protocol, missing=policy, over=over)
             cells = cells.assign(line=_labels(cells))
             for name, about in leading.iterrows():
                 part = cells[(cells["task"] == about["task"]) & (cells["metric"] == about["metric"])]

@@ -15,6 +15,7 @@ import jinja2
 import pandas as pd
 
 from scssl import _results
+from scssl._protocol import CLEAN
 from scssl._registry import METRICS, TASKS
 from scssl.table import statistics
 from scssl.table.advice import SENTENCE, advise
@@ -25,6 +26,8 @@ from scssl.table.statistics import DROP, FLOOR, TOTALS, controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from scssl._protocol import Protocol
 
 
 _WHY_NOT = {_results.NOT_APPLICABLE: "–"}
@@ -62,7 +65,7 @@ def render(
     scores: pd.DataFrame,
     *,
     title: str = "",
-    profile: str = statistics.CLEAN,
+    protocol: Protocol = CLEAN,
     background: Background | None = None,
 ) -> str:
     """The page as text.
@@ -73,13 +76,13 @@ def render(
         Result rows.
     title
         Head line; by default the name of the data set, or how many methods and data sets there are.
-    profile
-        ``"clean"`` or ``"paper"``, see :func:`scssl.get.scores`.
+    protocol
+        How scores are shown.
     background
         What else is known about the work.
     """
     rows = _results.conform(scores)
-    table = board(rows, profile=profile)
+    table = board(rows, protocol=protocol)
     about = background or Background()
     bold = tied(table)
     return _template().render(
@@ -92,8 +95,8 @@ def render(
         told=bool(bold),
         notes=[note.partition(": ") for note in table.notes],
         policies=_policies(table),
-        flips=flips(rows).to_dict("records") if profile == statistics.PAPER else [],
-        profile=profile,
+        flips=flips(rows, protocol=protocol).to_dict("records") if protocol.min_max else [],
+        min_max=protocol.min_max,
         tasks=_tasks(table, bold),
         noise_mixes=_without_floor(table),
         models=[_model(about, str(key)) for key in about.models.index],

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys
+from scssl._protocol import CLEAN
 from scssl.data.columns import column
 from scssl.data.container import is_mudata
 from scssl.data.matrix import csr, genes_of, rows
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import scipy.sparse as sp
+
+    from scssl._protocol import Protocol
 
 N_COMPONENTS = 50
 TARGET_SUM = 1e4
@@ -104,7 +107,7 @@ class Cells:
         split_key: str | None = None,
         modality: str | None = None,
         layer: str | None = None,
-        profile: str = "clean",
+        protocol: Protocol = CLEAN,
         unlabelled: Sequence[str] = (),
         held_out: Sequence[str] | None = None,
         target: str | None = None,
@@ -128,8 +131,8 @@ class Cells:
             the values of ``"rna"``, else of the first modality.
         layer
             Layer that `before` is made of; ``X`` by default.
-        profile
-            ``"paper"``: `before` uses all genes, as scIB does, not the highly variable ones.
+        protocol
+            Says whether `before` uses all genes, as scIB does, or the highly variable ones.
         unlabelled
             Values of the label column that mean that there is no label, in any case of letters.
         target
@@ -143,7 +146,7 @@ class Cells:
             for name, key in (("label_key", label_key), ("batch_key", batch_key), ("split_key", split_key))
         }
         labels, batch, split = (None if t is None else t.to_numpy(dtype=object) for t in text.values())
-        before, note = (None, "") if batch is None else _before(part, layer, all_genes=profile == "paper")
+        before, note = (None, "") if batch is None else _before(part, layer, all_genes=protocol.all_genes)
         without = {name.strip().lower() for name in unlabelled}
         known = None if labels is None else np.array([label.strip().lower() not in without for label in labels])
         groups, query = None, None if split is None else split == _keys.QUERY

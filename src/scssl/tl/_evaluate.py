@@ -11,6 +11,7 @@ import scssl
 from scssl import _clock, _keys, _results, _settings
 from scssl._errors import warn
 from scssl._files import fingerprint
+from scssl._protocol import PROTOCOLS
 from scssl._registry import TASKS
 from scssl._validate import ERROR, Problem, columns, enforce
 from scssl._validate import wanted as wanted_of
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-PROFILES = ("clean", "paper")
 EACH = "each"
 SOURCE = "source"
 
@@ -147,12 +147,13 @@ def evaluate(
             keys,
             modality=modality,
             seed=seed,
-            choices={"profile": (profile, PROFILES), "engine": (engine, ENGINES)},
+            choices={"profile": (profile, tuple(PROTOCOLS)), "engine": (engine, ENGINES)},
             unlabelled=without,
             grouped=held_out is not None,
         )
     )
     enforce(_target(data, target, modality))
+    protocol = PROTOCOLS[profile]
     kept_out = _held_out(data, held_out, split_key or batch_key)
     holder = data if modality is None else data.mod[modality]
     wanted, chosen_metrics = wanted_of.scores(tasks, metrics)
@@ -162,14 +163,14 @@ def evaluate(
         label_key=label_key,
         split_key=split_key,
         modality=modality,
-        profile=profile,
+        protocol=protocol,
         unlabelled=without or (),
         held_out=kept_out,
         target=target,
         values="values" in {need for name in wanted or () for need in TASKS.describe(name).needs},
     )
     chosen = _chosen(wanted, cells)
-    how: dict[str, Any] = {"seed": seed, "profile": profile, "metrics": chosen_metrics, "engine": engine}
+    how: dict[str, Any] = {"seed": seed, "protocol": protocol, "metrics": chosen_metrics, "engine": engine}
     rows = []
     for slot in (find_slot(holder, name) for name in names):
         embedding = dense(holder.obsm[slot])
@@ -179,7 +180,7 @@ def evaluate(
         for task in chosen:
             blind = TASKS.describe(task).embeds == SOURCE
             if blind and leak:
-                found = refused_rows(task, cells, leak, profile=profile)
+                found = refused_rows(task, cells, leak, protocol=protocol)
             else:
                 found = score_rows(embedding, cells, [task], **how)
             doubts = (strange, doubt if blind else "")
@@ -198,7 +199,7 @@ def evaluate(
         "created": _clock.now(),
     }
     # rows of another protocol must not take the place of those of the default one
-    variant = {} if profile == PROFILES[0] else {"config_id": profile}
+    variant = {"config_id": protocol.variant} if protocol.variant else {}
     table = _results.scale(_results.frame({**common, **row, **variant} for row in rows))
     scored.keep(data, table, columns=list(keys.values()))
     _settings.wrote(f".uns['{_keys.UNS}']['{_keys.SCORES}'] ({len(table)} rows)")

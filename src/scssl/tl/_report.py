@@ -10,6 +10,7 @@ import pandas as pd
 from scssl import _files, _keys, _settings
 from scssl._cite import cite
 from scssl._errors import InputError
+from scssl._protocol import of_profile
 from scssl._registry import DATASETS, METHODS, METRICS, TASKS
 from scssl.data import scored
 from scssl.table.board import simulation
@@ -83,7 +84,7 @@ def report(
         session=_session(),
         citations=cite(*_cited(rows)),
     )
-    _files.write_text(target, render(rows, title=title, profile=profile, background=background))
+    _files.write_text(target, render(rows, title=title, protocol=of_profile(profile), background=background))
     _settings.info(f"    wrote {target}")
 
 
