@@ -1,9 +1,9 @@
 """Which of the stored scores describe an object as it is now; without torch.
 
-Hashing all values at every look would take seconds for a large object. Beside the scores stand hashes of all that they
-depend on and that is read in no time: all names of cells and genes, all entries of the columns, and the values of 512 cells,
-those whose names have the smallest hashes. A change of a few values in other cells goes unseen; a filter, a corrected
-label, a normalisation does not. The order of the cells has no part in it.
+Hashing all values at every look would take seconds for a large object. Beside the scores stand hashes of what they depend
+on and what is read quickly (0.5 s for 100,000 cells): all names of cells and genes, all entries of the columns, and the
+values of 512 cells, those whose names have the smallest hashes. A change of a few values in other cells goes unseen; a
+filter, a corrected label, a normalisation does not. The order of the cells has no part in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SAMPLE = 512
-"""Cells whose values are looked at: 10 ms, and one of them is hit by any change of one in 100 cells (99.4 %)."""
+"""Cells whose values are looked at: a change of one cell in a hundred hits one of them with 99.4 % probability."""
 _SALT = _random.derive(0, "scored") >> 1
 _ALL = f"uns[{_keys.UNS!r}][{_keys.SCORES!r}]"
 
@@ -60,7 +60,7 @@ def read(data: Any) -> pd.DataFrame:
     if not hasattr(data, "uns") or table.empty:
         return table
     sizes = table.groupby("data_id", sort=False)["n_obs"].max()
-    reasons = table["data_id"].map({data_id: _other(data, data_id, int(n)) for data_id, n in sizes.items()})
+    reasons = table["data_id"].map({data_id: _other(data, str(data_id), int(n)) for data_id, n in sizes.items()})
     stale = reasons[reasons != ""]
     if stale.empty:
         return table

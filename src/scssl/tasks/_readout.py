@@ -12,8 +12,7 @@ from scssl._protocol import NEAREST
 from scssl.tasks._vote import UNIFORM, vote
 
 if TYPE_CHECKING:
-    from scssl._protocol import NEAREST
-from scssl.tasks._vote import Vote
+    from scssl.tasks._vote import Vote
 
 PROBE_CELLS = 20_000
 _STEPS, _TOLERANCE = 1000, 1e-4

@@ -232,10 +232,10 @@ def _problems(
         yield from (problem for problem in check_names(part) if problem.severity == ERROR)
     yield from _slots(data if modality is None else data.mod[modality], names)
     yield from check_seed(seed)
-    for name, (chosen, known) in choices.items():
-        if chosen not in known:
-            message = f"{name}={chosen!r} does not exist; there are {listed(list(known))}."
-            yield Problem(f"unknown_{name}", name, message, nearest(chosen, list(known)), missing=True)
+    for name, (chosen, offered) in choices.items():
+        if chosen not in offered:
+            message = f"{name}={chosen!r} does not exist; there are {listed(list(offered))}."
+            yield Problem(f"unknown_{name}", name, message, nearest(chosen, list(offered)), missing=True)
     if keys["batch_key"] is not None:
         yield from columns.batch(data, keys["batch_key"])
     if keys["label_key"] is not None:
