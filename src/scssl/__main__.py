@@ -264,9 +264,9 @@ def _embed(data: Path, model: Path, *, recipe: bool, layer: str | None, out: Pat
 
 
 def _write_scores(table: Any, out: Path) -> None:
-    from scssl import _files
+    from scssl import _files, _results
 
-    _files.write_text(out, table.to_csv(index=False))
+    _files.write_text(out, _results.as_csv(table))
     _say(f"wrote {out}")
 
 

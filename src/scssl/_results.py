@@ -12,11 +12,15 @@ import pandas as pd
 
 from scssl import _keys
 from scssl._errors import InputError
+from scssl._validate import enforce
+from scssl._validate.paths import usable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 OK, FAILED, NOT_APPLICABLE, TIMEOUT, COLLAPSED = STATUS = ("ok", "failed", "not_applicable", "timeout", "collapsed")
+_FORMULA = r"^'*[=+\-@\t\r]"  # what a spreadsheet takes for the beginning of a formula
+_QUOTED = r"^'(?='*[=+\-@\t\r])"
 RANDOM, ORACLE = "random", "oracle"
 OWN_ENGINE = "scssl"
 MIN_RANGE = 0.1
@@ -155,7 +159,15 @@ def read(data: Any) -> pd.DataFrame:
     return stored(data)
 
 
+def as_csv(table: pd.DataFrame) -> str:
+    """Rows as CSV; text that a spreadsheet would run as a formula begins with ``'``, which :func:`read` takes off again."""
+    texts = table.select_dtypes(include=["object", "string", "category"])
+    safe = {name: values.astype(str).str.replace(_FORMULA, r"'\g<0>", regex=True) for name, values in texts.items()}
+    return table.assign(**safe).to_csv(index=False)
+
+
 def _read_csv(path: Path) -> pd.DataFrame:
+    enforce(usable(path, parameter="data"))
     if not path.is_file():
         msg = f"There is no file {str(path)!r} (looked in {path.absolute().parent})."
         raise InputError(msg, code="file_not_found", parameter="data", fix="Pass the path of a CSV table of scores.")
@@ -166,6 +178,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise InputError(
             msg, code="bad_scores", parameter="data", fix="Pass a file that scores.to_csv wrote."
         ) from error
+    for name, values in table.items():
+        if pd.api.types.is_string_dtype(values) or values.dtype == object:
+            table[name] = values.str.replace(_QUOTED, "", regex=True)
     return conform(table)
 
 

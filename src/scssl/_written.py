@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys
+from scssl._validate.arguments import switch
 from scssl._validate.names import taken
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def free(
     data: Any, where: str, names: list[str], value: Any, *, overwrite: bool, parameter: str = "key_added"
 ) -> Iterator[Problem]:
     """Slots that are to be written hold nothing that is not ours, or the user gave them up."""
+    yield from switch(overwrite, "overwrite")
     there = [name for name in names if name in getattr(data, where) and not overwrite]
     others = [name for name in there if not _ours(data, where, name)]
     if others:

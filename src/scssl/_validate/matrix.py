@@ -60,6 +60,11 @@ def matrix(adata: Any, *, layer: str | None = None, expects: str | None = None, 
             yield from _silent(adata, found, parameter)
 
 
+def there(adata: Any, layer: str | None) -> Iterator[Problem]:
+    """The matrix exists and holds numbers; its values are not looked at."""
+    yield from _stored(adata, layer)[1]
+
+
 def log_normalised(found: Scan) -> bool:
     """Whether values look like logarithms: mostly fractions, none negative, none large."""
     return found.fractions > 0.5 and found.low >= 0 and found.high < HIGHEST_LOG

@@ -9,6 +9,7 @@ import numpy as np
 
 from scssl import _keys
 from scssl._validate._problem import WARNING, Problem
+from scssl._validate.arguments import switch
 from scssl._words import listed
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def key(value: Any, *, parameter: str) -> Iterator[Problem]:
 
 def key_added(data: Any, value: Any, *, overwrite: bool = False, parameter: str = "key_added") -> Iterator[Problem]:
     """A name for an embedding: a good key that does not take the place of a slot that scssl did not write."""
-    wrong = list(key(value, parameter=parameter))
+    wrong = [*switch(overwrite, "overwrite"), *key(value, parameter=parameter)]
     if wrong:
         yield from wrong
         return

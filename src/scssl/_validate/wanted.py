@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from scssl._registry import METRICS
 from scssl._validate._problem import Problem, enforce
+from scssl._validate.arguments import named as are_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,8 @@ def unlabelled(values: str | Sequence[str] | None) -> list[str] | None:
     """Values that mean no label; with any of them a missing value means it too."""
     if values is None:
         return None
-    return list(dict.fromkeys([_NO_VALUE, *([values] if isinstance(values, str) else map(str, values))]))
+    given = [values] if isinstance(values, str) or not hasattr(values, "__iter__") else values
+    return list(dict.fromkeys([_NO_VALUE, *map(str, given)]))
 
 
 def scores(
@@ -30,16 +33,15 @@ def scores(
     Raises
     ------
     InputError
-        If a metric belongs to none of the tasks.
+        If a metric belongs to none of the tasks, or nothing is named.
     KeyNotFoundError
         If a metric does not exist.
     """
+    enforce(chain(are_names(metrics, "metrics"), are_names(tasks, "tasks")))
     named = None if metrics is None else [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
     wanted = None if tasks is None else [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
     if named is None:
         return wanted, None
-    if not named:
-        enforce([Problem("no_metrics", "metrics", "metrics names no metric.", "See ssl.tl.metrics().")])
     homes = [METRICS.describe(name).task for name in named]
     if wanted is None:
         return list(dict.fromkeys(homes)), named

@@ -232,8 +232,13 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
     chosen = (
         list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else list(np.atleast_1d(seeds))
     )
-    if not chosen or len(set(chosen)) < len(chosen) or not all(isinstance(s, int | np.integer) for s in chosen):
-        msg = f"seeds={seeds!r} is not a number of seeds or a list of different seeds."
+    if (
+        not chosen
+        or len(set(chosen)) < len(chosen)
+        or not all(isinstance(s, int | np.integer) for s in chosen)
+        or min(chosen) < 0
+    ):
+        msg = f"seeds={seeds!r} is not a number of seeds or a list of different ones of at least 0."
         raise InputError(msg, code="bad_seeds", parameter="seeds", fix="Pass seeds=3 or seeds=[0, 1, 2].")
     return [int(s) for s in chosen]
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from scssl import _results, _settings
 from scssl._errors import InputError, warn
 from scssl._registry import TASKS
+from scssl._validate import enforce
+from scssl._validate.arguments import positive
 from scssl._words import listed
 from scssl.bench.cache import Cache
 from scssl.bench.job import CACHED, MISSING, POLICIES, Bench, Done, owed
@@ -132,9 +134,7 @@ def _check(policy: str, n_jobs: int | None, timeout: float | None) -> None:
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0):
         msg = f"n_jobs={n_jobs!r} is not a number of processes."
         raise InputError(msg, code="bad_n_jobs", parameter="n_jobs", fix="Pass n_jobs=4, or n_jobs=-1 for all cores.")
-    if timeout is not None and not timeout > 0:
-        msg = f"timeout={timeout!r} is not a number of seconds above 0."
-        raise InputError(msg, code="bad_timeout", parameter="timeout")
+    enforce(positive(timeout, "timeout", code="bad_timeout", example=600))
 
 
 def _stored(plan: Plan, policy: str) -> tuple[Done, dict[str, str]]:

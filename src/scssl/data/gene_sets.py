@@ -14,6 +14,8 @@ import scipy.sparse as sp
 
 from scssl import _keys
 from scssl._errors import InputError, KeyNotFoundError
+from scssl._validate import enforce
+from scssl._validate.paths import usable
 from scssl._words import listed, nearest
 from scssl.data.align import VERSION, kind
 
@@ -64,6 +66,7 @@ def read(source: Any) -> dict[str, list[str]]:
         If it is none of these, cannot be read, or holds no set.
     """
     if isinstance(source, str | os.PathLike):
+        enforce(usable(source, parameter="source"))
         pairs = _gmt(Path(source))
     elif isinstance(source, pd.DataFrame):
         pairs = _table(source)
@@ -75,8 +78,8 @@ def read(source: Any) -> dict[str, list[str]]:
         raise InputError(msg, code="bad_gene_sets", parameter="source", fix=fix)
     sets: dict[str, dict[str, None]] = {}
     for name, genes in pairs:
-        if isinstance(genes, str):
-            msg = f"Gene set {name!r} is the text {genes!r}, not a list of genes."
+        if isinstance(genes, str) or not hasattr(genes, "__iter__"):
+            msg = f"Gene set {name!r} is {genes!r}, not a list of genes."
             raise InputError(msg, code="bad_gene_sets", parameter="source", fix=f"Pass {{{name!r}: [{genes!r}]}}.")
         sets.setdefault(name, {}).update(dict.fromkeys(str(gene) for gene in genes if pd.notna(gene) and str(gene)))
     if not any(sets.values()):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from scssl import _files
 from scssl._errors import InputError
+from scssl._validate import enforce
+from scssl._validate.paths import usable
 from scssl.data.calm import calm
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def fits(data: Path, out: Path) -> None:
 
 
 def _existing(path: Path) -> str:
+    enforce(usable(path, parameter="data"))
     if not path.exists():
         msg = f"There is no file {str(path)!r} (looked in {path.absolute().parent})."
         raise InputError(msg, code="no_file", parameter="data", fix="Pass the path of an .h5ad, .zarr or .h5mu file.")

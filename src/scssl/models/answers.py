@@ -9,6 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from scssl._errors import TrainingError
+from scssl._validate import enforce
+from scssl._validate.arguments import whole
 from scssl.data.hide import hidden, keys
 from scssl.models.query import blocks
 
@@ -102,6 +104,7 @@ def decoded(
     InputError
         If the method does not decode, or the data cannot be used.
     """
+    enforce(whole(batch_size, "batch_size", example=model.module.cells_at_a_time))
     cells, _ = model.cells(data, layer=layer, modality=modality, stream=hide is None)
     if hide is not None:
         cells = replace(cells, matrices={name: _without(cells, name, hide) for name in cells.matrices}, known={})

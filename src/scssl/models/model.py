@@ -14,6 +14,9 @@ import scssl
 from scssl._errors import CheckpointError, InputError
 from scssl._registry import METHODS
 from scssl._settings import settings
+from scssl._validate import enforce
+from scssl._validate.arguments import whole
+from scssl._validate.paths import usable
 from scssl.data.open import opened
 from scssl.models import saved
 from scssl.models.card import card
@@ -144,6 +147,7 @@ class Model:
         self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
+        enforce(whole(batch_size, "batch_size", example=self.module.cells_at_a_time))
         if isinstance(data, str | os.PathLike):
             with opened(Path(data)) as file:
                 return self.embed_with_report(file, layer=layer, modality=modality, batch_size=batch_size)
@@ -218,6 +222,7 @@ class Model:
         InputError
             If something exists at `path` and `overwrite` is false, or is not a model.
         """
+        enforce(usable(path))
         about = {
             "method": self.method,
             "config": self.module.plain_config(),
@@ -255,6 +260,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     if not isinstance(path, str | os.PathLike):
         msg = f"path is of type {type(path).__name__}, expected the folder of a saved model."
         raise InputError(msg, code="bad_type", parameter="path", fix="Pass what was given to Model.save.")
+    enforce(usable(path))
     folder = Path(path)
     manifest = saved.read(folder)
     try:

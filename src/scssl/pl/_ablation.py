@@ -15,7 +15,7 @@ from scssl._registry import METRICS
 from scssl._words import unknown
 from scssl.data import scored
 from scssl.pl._panels import foot
-from scssl.pl._style import FAINT, INK, MUTED, PLAIN, RULE, finish, style
+from scssl.pl._style import FAINT, INK, MUTED, PLAIN, RULE, check_figure, finish, style
 from scssl.table import ablation as grids
 from scssl.table import statistics
 from scssl.table.board import board, simulation
@@ -102,6 +102,7 @@ def ablation(
     ... )
     >>> axes = ssl.pl.ablation(scores, show=False)
     """
+    check_figure(ax=ax, figsize=figsize, save=save, cmap=cmap)
     rows = scored.read(data)
     runs = statistics.per_run(rows)
     lines, axes = _axes_of(runs)

@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 
 from scssl._protocol import of_profile
 from scssl.data import scored
-from scssl.pl._style import finish, style
+from scssl.pl._style import check_figure, finish, style
 from scssl.pl._table import Table
 from scssl.table.board import board, simulation
 
@@ -78,6 +78,7 @@ def benchmark(
     >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
     >>> axes = ssl.pl.benchmark(scores, show=False)
     """
+    check_figure(ax=ax, figsize=figsize, save=save, cmap=cmap)
     table = board(scored.read(data), protocol=of_profile(profile))
     names = ", ".join(table.facts["data"]) or "Benchmark"
     drawing = Table(table, names if title is None else title, _small_print(table, simulation(data)), cmap)

@@ -14,7 +14,7 @@ from scssl._validate.objects import in_memory
 from scssl._validate.places import disagreement, found, present
 from scssl._words import unknown
 from scssl.pl._panels import foot
-from scssl.pl._style import INK, MUTED, PLAIN, finish, style
+from scssl.pl._style import INK, MUTED, PLAIN, check_figure, finish, style
 
 if TYPE_CHECKING:
     import os
@@ -82,6 +82,7 @@ def confusion(
     >>> ssl.tl.annotate(query, reference=reference, use_rep="X_pca", label_key="cell_type")
     >>> axes = ssl.pl.confusion(query, "pca_label", label_key="cell_type", show=False)
     """
+    check_figure(ax=ax, figsize=figsize, save=save, cmap=cmap)
     columns = {"predicted": predicted, "label_key": label_key}
     values = {parameter: _column(data, name, parameter) for parameter, name in columns.items()}
     counts = _counts(values["label_key"], values["predicted"])

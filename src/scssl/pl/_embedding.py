@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from matplotlib import pyplot as plt
 from scssl import _keys, _random
 from scssl._errors import InputError, KeyNotFoundError, told
 from scssl._validate import enforce
+from scssl._validate.arguments import named as are_names
+from scssl._validate.config import seed as check_seed
 from scssl._validate.objects import container
 from scssl._validate.places import disagreement, found
 from scssl._words import listed, nearest, unknown
 from scssl.data.slots import dense, slot
 from scssl.pl._paint import Paint
-from scssl.pl._style import INK, MUTED, PLAIN, RULE, SAVED_DPI, finish, style
+from scssl.pl._style import INK, MUTED, PLAIN, RULE, SAVED_DPI, check_figure, finish, style
 from scssl.table.board import simulation
 
 if TYPE_CHECKING:
@@ -91,7 +94,8 @@ def embedding(
     >>> model = ssl.tl.fit(adata, method="pca", width=2)
     >>> axes = ssl.pl.embedding(adata, "X_pca", color="cell_type", show=False)
     """
-    enforce(container(data))
+    check_figure(ax=ax, figsize=figsize, save=save, cmap=cmap)
+    enforce(chain(container(data), are_names(use_rep, "use_rep"), are_names(color, "color"), check_seed(seed)))
     slots = [_slot(data, name) for name in _names(data, use_rep)]
     columns = [color] if isinstance(color, str) else list(color or [])
     values: dict[str, pd.Series | None] = {column: _column(data, column, layer) for column in columns}
@@ -164,7 +168,7 @@ def _flat(values: Any, name: str, seed: int) -> np.ndarray:
         x = dense(values).astype(np.float32)
     if not np.isfinite(x).all():
         bad = int((~np.isfinite(x).all(axis=1)).sum())
-        what = "NaN, infinite values, or values beyond float32"
+        what = "values beyond float32" if np.isfinite(dense(values)).all() else "NaN or infinite values"
         msg = f"obsm[{name!r}] holds {what} in {bad:,} of {len(x):,} cells; it cannot be drawn."
         raise InputError(msg, code="embedding_not_finite", parameter="use_rep", fix="Look at how it was made.")
     if x.shape[1] == 2:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from scssl._protocol import of_profile
 from scssl.data import scored
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
-from scssl.pl._style import FAINT, INK, MUTED, PLAIN, finish, style
+from scssl.pl._style import FAINT, INK, MUTED, PLAIN, check_figure, finish, style
 from scssl.table.board import REASONS, board, simulation
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def ranks(
     ... )
     >>> axes = ssl.pl.ranks(scores, show=False)
     """
+    check_figure(ax=ax, figsize=figsize, save=save)
     table = board(scored.read(data), protocol=of_profile(profile), missing=missing, over=over)
     parts = ranked_tasks(table, task, ax)
     longest = max((len(str(m)) for m in table.methods.index), default=8)

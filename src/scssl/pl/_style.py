@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 from scssl._errors import InputError
 from scssl._files import atomic
 from scssl._settings import settings
-from scssl._words import listed
+from scssl._validate import enforce
+from scssl._validate.paths import target
+from scssl._words import listed, unknown
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
-
-    from matplotlib.axes import Axes
 
 INK, MUTED, FAINT, RULE = "#1a1a1a", "#6b6b6b", "#ececec", "#b9b9b9"
 SAVED_DPI = 200
@@ -46,6 +49,29 @@ _RC: Any = {
     "svg.fonttype": "none",  # text stays text: it can be edited and searched
     "pdf.fonttype": 42,
 }
+
+
+def check_figure(*, ax: Any = None, figsize: Any = None, save: Any = None, cmap: Any = None) -> None:
+    """The arguments that all figures share, before anything is computed.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be used.
+    """
+    if ax is not None and not isinstance(ax, Axes):
+        msg = f"ax is of type {type(ax).__name__}, expected axes of matplotlib."
+        raise InputError(
+            msg, code="wrong_type", parameter="ax", fix="Pass what plt.subplots returned, or leave it out."
+        )
+    sides = figsize if isinstance(figsize, tuple | list) else ()
+    if figsize is not None and (len(sides) != 2 or not all(isinstance(s, Real) and 0 < s < np.inf for s in sides)):
+        msg = f"figsize={figsize!r} is not a width and a height in inches."
+        raise InputError(msg, code="bad_figsize", parameter="figsize", fix="Pass e.g. figsize=(6, 4).")
+    if save is not None:
+        enforce(target(save, parameter="save"))
+    if cmap is not None and not isinstance(cmap, mpl.colors.Colormap) and cmap not in list(mpl.colormaps):
+        raise unknown(kind="cmap", name=cmap, known=list(mpl.colormaps), parameter="cmap")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from scssl._words import unknown
 from scssl.data import scored
 from scssl.pl._labels import place_labels
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
-from scssl.pl._style import FAINT, INK, MUTED, RULE, finish, style
+from scssl.pl._style import FAINT, INK, MUTED, RULE, check_figure, finish, style
 from scssl.table.board import board, duration, memory, simulation
 from scssl.table.statistics import controls
 
@@ -92,6 +92,7 @@ def tradeoff(
     ... )
     >>> axes = ssl.pl.tradeoff(scores, show=False)
     """
+    check_figure(ax=ax, figsize=figsize, save=save)
     if cost not in _COSTS:
         raise unknown(kind="cost", name=cost, known=list(_COSTS), parameter="cost")
     table = board(scored.read(data), protocol=of_profile(profile), missing=missing, over=over)

@@ -9,8 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from scssl import _keys
 from scssl._errors import InputError
+from scssl._validate import enforce
+from scssl._validate.arguments import named as are_names
 from scssl._words import unknown
-from scssl.pl._style import CATEGORIES, FAINT, INK, MUTED, PLAIN, RULE, finish, style
+from scssl.pl._style import CATEGORIES, FAINT, INK, MUTED, PLAIN, RULE, check_figure, finish, style
 
 if TYPE_CHECKING:
     import os
@@ -74,6 +76,8 @@ def history(
     >>> model = ssl.tl.fit(adata, method="vicreg", batch_key="batch", max_epochs=3)
     >>> axes = ssl.pl.history(adata, "vicreg", show=False)
     """
+    check_figure(ax=ax, figsize=figsize, save=save)
+    enforce(are_names(key, "key"))
     tables = _histories(data, key)
     if ax is not None and len(tables) != 1:
         msg = f"ax was given for {len(tables)} models ({', '.join(tables)}); one axes can hold the loss of one."

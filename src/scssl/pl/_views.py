@@ -10,7 +10,7 @@ from scssl import _keys
 from scssl._errors import InputError
 from scssl._validate import enforce
 from scssl._validate.objects import container
-from scssl.pl._style import CATEGORIES, INK, MUTED, PLAIN, RULE, finish, style
+from scssl.pl._style import CATEGORIES, INK, MUTED, PLAIN, RULE, check_figure, finish, style
 
 if TYPE_CHECKING:
     import os
@@ -94,6 +94,7 @@ def views(
     >>> ssl.pp.recipe(adata, batch_key="batch")
     >>> axes = ssl.pl.views(adata, "tuned", batch_key="batch", cells=3, show=False)
     """
+    check_figure(ax=ax, figsize=figsize, save=save)
     from scssl.views.preview import preview
 
     enforce(container(data))

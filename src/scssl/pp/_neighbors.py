@@ -8,6 +8,8 @@ import scssl
 from scssl import _clock, _keys, _settings
 from scssl._errors import InputError
 from scssl._validate import enforce, names, objects
+from scssl._validate.arguments import named as are_names
+from scssl._validate.arguments import text as is_text
 from scssl._words import unknown
 from scssl.data import partners as graphs
 from scssl.data.identity import graph_id
@@ -89,6 +91,8 @@ def partners(
     from scssl.models.fit import problems as problems_of_fit
 
     _arguments(kind, k)
+    enforce(are_names(modalities, "modalities", example="rna", different=True))
+    enforce(is_text(mask_by, "mask_by"))
     key = kind if key_added is None else key_added
     what: dict[str, Any] = {"layer": layer, "batch_key": batch_key, "modalities": modalities, "mask_by": mask_by}
     enforce(_slot(data, key))

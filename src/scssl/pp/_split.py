@@ -106,7 +106,8 @@ def _one_of(held_out: Any, fraction: float | None, by: str | None) -> None:
     if by is None and held_out is not None:
         msg = f"held_out={held_out!r} names groups, and by=None says that there are none."
         raise InputError(msg, code="one_of_two", parameter="by", fix="Pass by=, the column of the groups.")
-    if fraction is not None and not 0 < fraction < 1:
+    number = isinstance(fraction, int | float | np.number) and not isinstance(fraction, bool)
+    if fraction is not None and not (number and 0 < fraction < 1):
         msg = f"fraction={fraction!r} is not between 0 and 1."
         raise InputError(msg, code="out_of_range", parameter="fraction", fix="Pass e.g. fraction=0.2.")
 

@@ -129,9 +129,9 @@ def _by_surroundings(
     x, known = dense(query.obsm[slot(query, use_rep)]), dense(reference.obsm[slot(reference, use_rep)])
     known_codes = np.asarray(labels.codes, dtype=np.int64)
     if classifier == KNN:
-        told(_outnumbered(labels, k, weights))
         won, note = by_neighbors(known, known_codes, x, k=k, weights=weights)
         codes, confidence = won.codes, won.share
+        told(_outnumbered(labels, codes, k) if weights == UNIFORM else "")
     else:
         keys = pd.util.hash_array(np.asarray(reference.obs_names, dtype=object))
         codes, confidence, note = by_line(known, known_codes, x, keys=keys)
@@ -140,16 +140,18 @@ def _by_surroundings(
     _write(query, name, pd.Categorical.from_codes(codes, dtype=labels.dtype), confidence, how)
 
 
-def _outnumbered(labels: pd.Categorical, k: int, weights: str) -> str:
-    """A sentence on labels that have too few cells for half of the votes: they win where votes are split, if at all."""
-    sizes = pd.Series(labels).value_counts()
-    few = sizes[2 * sizes < min(k, len(labels))]
-    if weights != UNIFORM or not len(few):
+def _outnumbered(labels: pd.Categorical, codes: np.ndarray, k: int) -> str:
+    """A sentence on labels that were given though they have too few cells for half of the votes: ties decided."""
+    sizes = np.bincount(labels.codes, minlength=len(labels.categories))
+    given = np.bincount(codes, minlength=len(sizes))
+    few = np.flatnonzero((2 * sizes < min(k, len(labels))) & (given > 0))
+    if not len(few):
         return ""
-    shown = listed([f"{name} ({n})" for name, n in few.items()], 5)
+    shown = listed([f"{labels.categories[i]} ({sizes[i]})" for i in few], 5)
     return (
-        f"{len(few)} of {len(sizes)} labels have fewer than {k / 2:g} cells in the reference, half of k={k}: {shown}. They "
-        "win only where the votes are split. Pass a smaller k, or weights='distance'."
+        f"{int(given[few].sum())} of {len(codes)} cells got a label that has fewer than {k / 2:g} cells in the reference, "
+        f"half of k={k}: {shown}. It wins only where the votes of the others are split: look at the confidence, or pass a "
+        "smaller k."
     )
 
 

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scssl import _keys, _settings
+from scssl._validate import enforce
+from scssl._validate.arguments import named as are_names
+from scssl._validate.arguments import one_of, positive
+from scssl._validate.arguments import text as is_text
+from scssl._validate.matrix import there
+from scssl._validate.objects import container
+from scssl._validate.paths import target
 from scssl.bench.lines import EACH
 from scssl.bench.plan import plan as make_plan
 from scssl.bench.runner import run
 from scssl.data import scored
+from scssl.data.container import is_mudata
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
+
+    from scssl._validate import Problem
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
 def benchmark(
@@ -131,6 +144,8 @@ def benchmark(
     >>> sorted(scores["method"].unique())
     ['oracle', 'pca', 'random', 'untrained']
     """
+    enforce(_problems(data, methods, embeddings, layer=layer, accelerator=accelerator, cache_dir=cache_dir))
+    enforce(chain(is_text(name, "name"), positive(timeout, "timeout", code="bad_timeout", example=600)))
     plan = make_plan(
         data,
         methods=methods,
@@ -154,3 +169,19 @@ def benchmark(
     keep(table)
     _settings.wrote(f".uns['{_keys.UNS}']['{_keys.SCORES}'] ({len(table)} rows)")
     return table
+
+
+def _problems(
+    data: Any, methods: Any, embeddings: Any, *, layer: Any, accelerator: Any, cache_dir: Any
+) -> Iterator[Problem]:
+    """What is wrong with the arguments that no configuration checks, before anything is trained."""
+    yield from container(data)
+    for value, parameter in ((methods, "methods"), (embeddings, "embeddings")):
+        yield from (problem for problem in are_names(value, parameter) if problem.code == "wrong_type")
+    yield from is_text(layer, "layer")
+    for part in data.mod.values() if is_mudata(data) else [data]:
+        if part.X is not None or layer is not None:
+            yield from there(part, layer)
+    yield from one_of(accelerator, "accelerator", ACCELERATORS)
+    if cache_dir is not None:
+        yield from target(cache_dir, parameter="cache_dir")

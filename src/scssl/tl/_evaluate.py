@@ -15,6 +15,7 @@ from scssl._protocol import PROTOCOLS
 from scssl._registry import TASKS
 from scssl._validate import ERROR, Problem, columns, enforce
 from scssl._validate import wanted as wanted_of
+from scssl._validate.arguments import named as are_names
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
 from scssl._validate.objects import in_memory
@@ -137,6 +138,8 @@ def evaluate(
     >>> sorted(scores["method"].unique())
     ['knn_pca', 'mean_profile', 'oracle', 'pca', 'random', 'ridge_pca']
     """
+    enforce(Problem("no_use_rep", "use_rep", "use_rep=None names no embedding.", "") for _ in [()] if use_rep is None)
+    enforce(are_names(use_rep, "use_rep", example="X_simclr"))
     names = [use_rep] if isinstance(use_rep, str) else list(use_rep)
     keys = {"batch_key": batch_key, "label_key": label_key, "split_key": split_key}
     without = wanted_of.unlabelled(unlabelled)

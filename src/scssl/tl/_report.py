@@ -12,6 +12,8 @@ from scssl._cite import cite
 from scssl._errors import InputError
 from scssl._protocol import of_profile
 from scssl._registry import DATASETS, METHODS, METRICS, TASKS
+from scssl._validate import enforce
+from scssl._validate.paths import target as check_target
 from scssl.data import scored
 from scssl.table.board import simulation
 from scssl.table.report import Background, render
@@ -69,6 +71,7 @@ def report(
     >>> scores = ssl.tl.evaluate(adata, use_rep="X_pca", batch_key="batch", label_key="cell_type")
     >>> ssl.tl.report(adata, "report.html")
     """
+    enforce(check_target(path))
     target = Path(path)
     if target.suffix.lower() not in (".html", ".htm") or target.is_dir():
         what = "is a folder" if target.is_dir() else f"ends in {target.suffix!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from scssl import _files, _keys, _settings
 from scssl._errors import InputError
 from scssl._registry import METHODS
 from scssl._validate import enforce
+from scssl._validate.arguments import named as are_names
+from scssl._validate.arguments import text as is_text
+from scssl._validate.arguments import whole
 from scssl._validate.names import key_added as check_key
 from scssl._validate.objects import container as check_container
 from scssl.data.open import opened
@@ -135,6 +139,7 @@ def fit(
     (700, 64)
     """
     METHODS.describe(method)
+    enforce(chain(are_names(modalities, "modalities", example="rna", different=True), is_text(mask_by, "mask_by")))
     if resume and checkpoint_dir is None:
         msg = "resume=True needs to know where the checkpoint is."
         raise InputError(msg, code="needs_checkpoint_dir", parameter="checkpoint_dir", fix="Pass checkpoint_dir=.")
@@ -229,6 +234,7 @@ def embed(
         msg = "The first argument is a model, the second should be: ssl.tl.embed(adata, model)."
         raise InputError(msg, code="swapped_arguments", parameter="data")
     enforce(check_container(data))
+    enforce(whole(batch_size, "batch_size", example=4096))
     model = model_of(model)
     default = model.method if modality is None else f"{model.method}_{modality}"
     key = default if key_added is None else key_added
