@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from scssl._registry import METHODS
-from scssl.methods._base import Method
+from scssl.methods._network import Network
 
 LOG = "SCSSL_TEST_LOG"
 
 
-class Projection(Method):
+class Projection(Network):
     """A random projection; says in a file that it was trained."""
 
     def build(self):
@@ -23,7 +23,7 @@ class Projection(Method):
     def represent(self, batch):
         return torch.cat(list(batch.x.values()), dim=1) @ self.weights
 
-    def learn(self, source, run):
+    def fit(self, cells, run):
         if LOG in os.environ:
             with Path(os.environ[LOG]).open("a") as log:
                 log.write(f"{type(self).__name__}\n")
@@ -31,7 +31,7 @@ class Projection(Method):
 
 
 def bad(name):
-    return METHODS.register(name, title=name, family="control", trains=False, summary=f"{name}, for tests")
+    return METHODS.register(name, title=name, family="control", compares="off", summary=f"{name}, for tests")
 
 
 @bad("works")
@@ -41,7 +41,7 @@ class Works(Projection):
 
 @bad("raises")
 class Raises(Projection):
-    def learn(self, source, run):
+    def fit(self, cells, run):
         raise RuntimeError("out to lunch")
 
 
@@ -59,28 +59,28 @@ class Collapses(Projection):
 
 @bad("runs_out_of_memory")
 class RunsOutOfMemory(Projection):
-    def learn(self, source, run):
+    def fit(self, cells, run):
         raise MemoryError("Unable to allocate 1 PiB")
 
 
 @bad("hangs")
 class Hangs(Projection):
-    def learn(self, source, run):
+    def fit(self, cells, run):
         while True:
             time.sleep(0.05)
 
 
 @bad("dies")
 class Dies(Projection):
-    def learn(self, source, run):
+    def fit(self, cells, run):
         os.kill(os.getpid(), 9)
 
 
 @bad("is_slow")
 class IsSlow(Projection):
-    def learn(self, source, run):
+    def fit(self, cells, run):
         time.sleep(0.3)
-        return super().learn(source, run)
+        return super().fit(cells, run)
 
 
 NAMES = ("works", "raises", "gives_nan", "collapses", "runs_out_of_memory", "hangs", "dies", "is_slow")

@@ -18,6 +18,7 @@ from scssl.data.identity import data_id
 from scssl.data.matrix import csr
 from scssl.data.open import opened
 from scssl.data.stream import Stream, streamed
+from scssl.train.batches import Batches
 from scssl.train.sampler import Sampler
 
 N, GENES = 700, 40
@@ -235,13 +236,13 @@ def test_partners_are_cells_of_the_buffer(files, cells, on_disk):
         far = np.arange(0, N, 7)
         memory = Cells.from_data(cells, mask_by=None)
         dense = cells.X.toarray()
-        np.testing.assert_array_equal(memory.others("rna", far, near=near, device="cpu").numpy(), dense[far])
-        found = source.others("rna", far, near=near, device="cpu").numpy()
+        np.testing.assert_array_equal(Batches(memory).others("rna", far, near=near).numpy(), dense[far])
+        found = Batches(source).others("rna", far, near=near).numpy()
         np.testing.assert_array_equal(found, dense[near[far % 2]])
         buffer = np.array([2, 4, 10, 500])
         with source.following([[buffer[::-1]]]):
-            source.take(near)
-            found = source.others("rna", far, near=near, device="cpu").numpy()
+            Batches(source).take(near)
+            found = Batches(source).others("rna", far, near=near).numpy()
             np.testing.assert_array_equal(found, dense[buffer[far % 4]])
 
 

@@ -189,10 +189,10 @@ def test_isolated_masks_hide_no_modality():
         )
     from scssl.data.cells import Cells
 
-    source = Cells.from_data(mdata)
+    cells = Cells.from_data(mdata)
     kind = METHODS.get("mae")
     shares = {
-        mask: kind.prepare(kind.configure(mask=mask, rate=0.25), source, mdata).alone
+        mask: kind.prepare(kind.configure(mask=mask, rate=0.25), cells).masking.alone
         for mask in ("random", "gene_programme", "gp_to_gp")
     }
     assert shares == {"random": 0.5, "gene_programme": 0.5, "gp_to_gp": 0.0}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +10,7 @@ import torch
 import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError
 from scssl._registry import METHODS
-from scssl.train.batches import Batch
+from scssl.train.batches import Batch, Batches, with_factors
 from scssl.views import masks
 
 GENES, CELLS = 40, 64
@@ -275,15 +273,15 @@ def test_counts_are_needed_for_a_likelihood_of_counts(adata, unchanged):
 
 def test_counts_behind_the_values_are_found(adata):
     from scssl.data.cells import Cells
-    from scssl.data.counts import prepare_factors
+    from scssl.data.counts import factors_of
     from scssl.nn.decoders import counted
 
-    source = Cells.from_data(adata)
-    assert source.take(np.arange(3)).factor is None
-    prepare_factors(source, adata, who="a test", parameter="output")
-    batch = source.take(np.arange(5, 25))
+    cells, index = Cells.from_data(adata), np.arange(5, 25)
+    batch = Batches(cells).take(index)
+    assert batch.factor is None
+    batch = with_factors(batch, factors_of(cells, who="a test", parameter="output"), index)
     counts, _ = counted(batch.x["rna"], batch.factor["rna"])
-    chosen = adata[5:25, source.features["rna"]]
+    chosen = adata[5:25, cells.genes["rna"]]
     np.testing.assert_array_equal(counts.numpy(), chosen.layers["counts"].toarray())
 
 
@@ -337,14 +335,15 @@ def test_masks_do_not_depend_on_threads(adata):
     from scssl.train.loop import Run, _made_ahead
     from scssl.train.sampler import Sampler
 
-    source = Cells.from_data(adata)
-    masking = masks.Masking({"rna": masks.RandomMask(0.5)})
-    job = Run("mae", 0, torch.device("cpu"), (), Sampler.mixed(source.n_obs, 50), 1, 1e-3, 0.0, masking=masking)
+    cells, mae = Cells.from_data(adata), module()
+    prepared = type(mae).prepare(mae.config, cells)
+    job = Run("mae", 0, torch.device("cpu"), Sampler.mixed(cells.n_obs, 50), 1, 1e-3, 0.0, prepared=prepared)
     shares, made = job.sampler.epoch(0, 0), []
     before = torch.get_num_threads()
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        made.append([(given.visible["rna"], cells.x["rna"]) for given, cells in _made_ahead(source, shares, job, 0)])
+        steps = _made_ahead(mae, cells, shares, job, 0)
+        made.append([(given.visible["rna"], whole.x["rna"]) for given, whole in steps])
     torch.set_num_threads(before)
     for one, two in zip(*made, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
@@ -353,20 +352,16 @@ def test_masks_do_not_depend_on_threads(adata):
 def test_what_is_reconstructed_are_the_cells_before_views(adata):
     """With views the network sees changed cells, and has to give back the unchanged ones."""
     from scssl.data.cells import Cells
-    from scssl.train.loop import Run, _two_views
+    from scssl.train.loop import Run, _inputs
     from scssl.train.sampler import Sampler
-    from scssl.views.pipeline import resolve
 
-    source = Cells.from_data(adata)
-    job = Run("mae", 0, torch.device("cpu"), resolve("gaussian:0.8"), Sampler.mixed(source.n_obs, 50), 1, 1e-3, 0.0)
-    job = SimpleNamespace(**{f: getattr(job, f) for f in job.__dataclass_fields__} | {"masking": masks.Masking()})
-    given, cells = _two_views(source, job, 0, 0, np.arange(50))
-    np.testing.assert_array_equal(cells.x["rna"].numpy(), adata.X[:50][:, source_genes(adata, source)].toarray())
-    assert (given.x["rna"] != cells.x["rna"]).any()
-
-
-def source_genes(adata, source):
-    return pd.Index(adata.var_names).get_indexer(source.features["rna"])
+    cells, made = Cells.from_data(adata), module("autoencoder", views="gaussian:0.8")
+    prepared = type(made).prepare(made.config, cells)
+    job = Run("autoencoder", 0, torch.device("cpu"), Sampler.mixed(cells.n_obs, 50), 1, 1e-3, 0.0, prepared=prepared)
+    given, whole = _inputs(made, cells, job, 0, 0, np.arange(50))
+    genes = pd.Index(adata.var_names).get_indexer(cells.genes["rna"])
+    np.testing.assert_array_equal(whole.x["rna"].numpy(), adata.X[:50][:, genes].toarray())
+    assert (given.x["rna"] != whole.x["rna"]).any()
 
 
 def test_default_sees_no_views_and_compares_no_batches():

@@ -14,7 +14,7 @@ from scssl._registry import METHODS
 from scssl.data.calm import calm
 from scssl.data.cells import Cells
 from scssl.nn.encoders import FUSIONS, Encoder
-from scssl.train.batches import Batch
+from scssl.train.batches import Batch, Batches
 
 N = 90
 TRAINED = [name for name in METHODS.names() if METHODS.describe(name).trains]
@@ -48,18 +48,18 @@ def fit(mdata, name="simclr", **options):
 
 
 def test_rows_and_presence(partial, whole):
-    source = Cells.from_data(partial, batch_key="batch")
-    batch = source.take(np.arange(N))
+    cells = Batches(Cells.from_data(partial, batch_key="batch"))
+    batch = cells.take(np.arange(N))
     for name in ("rna", "prot"):
         there = partial.obs_names.isin(partial.mod[name].obs_names)
         np.testing.assert_array_equal(batch.present[name].numpy(), there)
         order = whole.obs_names.get_indexer(partial.obs_names)
         np.testing.assert_array_equal(batch.x[name].numpy()[there], whole.mod[name].X.toarray()[order][there])
         assert (batch.x[name].numpy()[~there] == 0).all()
-        stand_ins = source.rows(name, np.arange(N)).numpy()  # for views that mix cells
+        stand_ins = cells.values(name, np.arange(N)).numpy()  # for views that mix cells
         np.testing.assert_array_equal(stand_ins[there], batch.x[name].numpy()[there])
         assert (stand_ins.sum(axis=1) > 0).all()
-    assert Cells.from_data(whole).take(np.arange(3)).present is None
+    assert Batches(Cells.from_data(whole)).take(np.arange(3)).present is None
 
 
 @pytest.fixture
@@ -198,16 +198,16 @@ def test_check_and_fit_say_the_same(partial):
 def test_training_sees_present_cells_only(partial):
     """Whatever stands in the rows of cells that lack a modality, the model is the same."""
     expected = fit(partial).embed(partial)
-    original = Source.take
+    original = Batches.take
 
-    def poisoned(self, index, device="cpu"):
-        batch = original(self, index, device)
+    def poisoned(self, index):
+        batch = original(self, index)
         for name, there in (batch.present or {}).items():
             batch.x[name][~there] = 1e3
         return batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Source, "take", poisoned)
+        patch.setattr(Batches, "take", poisoned)
         model = fit(partial)
         np.testing.assert_array_equal(model.embed(partial), expected)
 

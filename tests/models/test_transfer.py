@@ -12,7 +12,7 @@ import scssl as ssl
 from scssl._errors import InputError, ScsslWarning
 from scssl._registry import METHODS
 from scssl.models.model import Model
-from scssl.models.transfer import _named_axes, transfer
+from scssl.models.transfer import transfer
 
 QUICK = {"max_epochs": 2, "batch_size": 64}
 
@@ -47,7 +47,7 @@ def test_before_the_first_step_cells_are_embedded_as_by_init(cells, init):
     warm, coverage = fresh(init, names)
     assert coverage == {"rna": {"found": 60, "of": 64}}
     np.testing.assert_allclose(warm.embed(cells), init.embed(cells), atol=1e-5)
-    rest = init.module.state_dict().keys() - {n for n, axes in _named_axes(warm.module).items() if axes}
+    rest = init.module.state_dict().keys() - {n for n, axes in warm.module.feature_axes().items() if axes}
     for name in rest:
         assert torch.equal(warm.module.state_dict()[name], init.module.state_dict()[name]), name
 
@@ -84,7 +84,7 @@ def test_fit_from_a_model_and_from_its_folder(cells, tmp_path):
 def test_axes_are_found_by_trial(cells):
     kind = METHODS.get("simclr")
     module = kind(kind.configure(width=64, hidden=(64,), batch_norm="domain"), {"rna": 64, "prot": 64}, ("a", "b"))
-    axes = _named_axes(module)
+    axes = module.feature_axes()
     assert axes["encoder.parts.0.0.weight"] == {1: ("rna", 1)}
     assert axes["encoder.parts.1.0.weight"] == {1: ("prot", 1)}
     assert axes["encoder.parts.0.1.domain_mean"] == {0: ("batches", 1)}

@@ -13,9 +13,11 @@ from torch import nn
 
 import scssl as ssl
 from scssl._errors import CheckpointError, InputError, KeyNotFoundError, NotFittedError, ScsslWarning
+from scssl.data.cells import Codes
 from scssl.models.finetune import Supervised, Tuning, _trained, _weights
 from scssl.models.holdout import by_cell, by_group
 from scssl.models.saved import MANIFEST
+from scssl.train.batches import Batches
 
 QUICK = {"max_epochs": 30, "batch_size": 64}
 
@@ -269,17 +271,18 @@ def test_the_loss_is_cross_entropy(cells, pretrained):
     module.add_classifier(["a", "b", "c"])
     weights = torch.tensor([0.5, 2.0, 1.0])
     supervised = Supervised(module, _trained(module, "head"), weights).eval()
-    source, _ = pretrained.source(cells[:20].copy())
-    source.label = np.arange(20) % 3
-    batch = source.take(np.arange(20))
-    terms = supervised.objective((batch, batch))
+    known, _ = pretrained.cells(cells[:20].copy())
+    label = np.arange(20) % 3
+    known = known.with_codes(label=Codes(label, ("a", "b", "c")))
+    batch = Batches(known).take(np.arange(20))
+    terms = supervised.objective(batch)
     logits = module.classifier(module.embed(batch)).detach().double().numpy()
     logp = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    w = weights.numpy()[source.label]
+    w = weights.numpy()[label]
     assert float(terms["loss"].detach()) == pytest.approx(
-        -(w * logp[np.arange(20), source.label]).sum() / w.sum(), rel=1e-5
+        -(w * logp[np.arange(20), label]).sum() / w.sum(), rel=1e-5
     )
-    assert float(terms["accuracy"]) == pytest.approx((logits.argmax(1) == source.label).mean())
+    assert float(terms["accuracy"]) == pytest.approx((logits.argmax(1) == label).mean())
 
 
 def test_every_method_learns_labels(cells):
@@ -392,10 +395,9 @@ def test_frozen_layers_get_no_gradient(cells, pretrained):
     module = copy.deepcopy(pretrained.module)
     module.add_classifier(["a", "b"])
     supervised = Supervised(module, _trained(module, "last"), torch.ones(2)).train()
-    source, _ = pretrained.source(cells[:16].copy())
-    source.label = np.arange(16) % 2
-    batch = source.take(np.arange(16))
-    supervised.objective((batch, batch))["loss"].backward()
+    known, _ = pretrained.cells(cells[:16].copy())
+    known = known.with_codes(label=Codes(np.arange(16) % 2, ("a", "b")))
+    supervised.objective(Batches(known).take(np.arange(16)))["loss"].backward()
     touched = {name for name, weight in module.named_parameters() if weight.grad is not None}
     assert {n for n in touched if not n.startswith("classifier")} == {
         f"encoder.parts.0.{i}.{kind}" for i in (3, 4) for kind in ("weight", "bias")

@@ -21,8 +21,8 @@ torch.set_num_threads(1)
 folder, method, resume, slow = sys.argv[1], sys.argv[2], sys.argv[3] == "resume", sys.argv[4] == "slow"
 if slow:  # leave time to be killed between two steps
     import time
-    step = loop._two_views
-    loop._two_views = lambda *a: (time.sleep(0.05), step(*a))[1]
+    step = loop._inputs
+    loop._inputs = lambda *a: (time.sleep(0.05), step(*a))[1]
 adata = ssl.datasets.synthetic(n_obs=200, n_vars=80, n_batches=2, seed=0)
 ssl.pp.recipe(adata)
 model = ssl.tl.fit(adata, method, batch_key="batch", max_epochs=8, batch_size=50, dropout=0.1,
@@ -157,8 +157,8 @@ def test_ctrl_c_reaches_the_user_and_leaves_everything_as_it_was(cells, tmp_path
             raise KeyboardInterrupt
         return original(*arguments)
 
-    original = loop._two_views
-    monkeypatch.setattr(loop, "_two_views", interrupt)
+    original = loop._inputs
+    monkeypatch.setattr(loop, "_inputs", interrupt)
     with unchanged(cells), pytest.raises(KeyboardInterrupt):
         fit(cells, checkpoint_dir=tmp_path, max_epochs=50)
     assert signal.getsignal(signal.SIGINT) is handler
@@ -235,7 +235,7 @@ def test_errors_with_a_second_thread_leave_everything_as_it_was(cells, monkeypat
     def broken(*arguments):
         raise kind("now")
 
-    for place, name in ((SimCLR, "loss"), (loop, "_two_views")):
+    for place, name in ((SimCLR, "loss"), (loop, "_inputs")):
         with monkeypatch.context() as patch, unchanged(cells):
             patch.setattr(place, name, broken)
             with pytest.raises(kind, match="now"):

@@ -13,6 +13,7 @@ from scssl._registry import VIEWS
 from scssl.data.cells import Cells
 from scssl.models.fit import Request
 from scssl.models.fit import fit as fit_model
+from scssl.train.batches import Batches
 from scssl.views.pipeline import augment
 
 STRENGTHS = {"fraction": 0.0, "alpha": 1.0}  # of the main parameter, at which nothing happens
@@ -87,19 +88,19 @@ def test_views_are_described_and_made_again(name):
 
 @pytest.mark.parametrize("pipeline", [*views.PIPELINES, *([name] for name in VIEWS.names())], ids=str)
 def test_two_views_of_a_batch_differ_and_leave_the_data(pipeline, adata, unchanged):
-    chosen, source = views.resolve(pipeline), Cells.from_data(adata, batch_key="batch")
+    chosen, cells = views.resolve(pipeline), Cells.from_data(adata, batch_key="batch")
     with unchanged(adata):
         for view in chosen:
-            view.prepare(source, adata)
-    before, index = source.matrices["rna"].copy(), np.arange(50)
-    batch = source.take(index)
+            view.prepare(cells)
+    before, index = cells.matrices["rna"].copy(), np.arange(50)
+    batch = Batches(cells).take(index)
     held = batch.x["rna"].clone()
-    a, b = (augment(batch, chosen, source, index, seed=0, counters=(0, 0, which)) for which in (0, 1))
+    a, b = (augment(batch, chosen, Batches(cells), index, seed=0, counters=(0, 0, which)) for which in (0, 1))
     assert torch.equal(a.x["rna"], b.x["rna"]) == (not chosen)
     b.x["rna"][:] = 0
     assert float(a.x["rna"].abs().sum()) > 0
     assert torch.equal(batch.x["rna"], held)
-    assert (source.matrices["rna"] != before).nnz == 0
+    assert (cells.matrices["rna"] != before).nnz == 0
 
 
 def test_an_epoch_leaves_the_cells_as_they_were(adata, unchanged):

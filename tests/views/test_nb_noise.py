@@ -11,6 +11,7 @@ import scssl as ssl
 from scssl import views
 from scssl._errors import InputError
 from scssl.data.cells import Cells
+from scssl.train.batches import Batches
 from scssl.views.nb_noise import NbNoise, negative_binomial
 
 DRAWS = 40_000
@@ -52,13 +53,13 @@ def test_moments_in_closed_form(n, dispersion, fraction, generator):
 @pytest.fixture
 def prepared(pbmc):
     """Values, their counts, and the context of some real cells."""
-    cells = pbmc[:60].copy()
-    source = Cells.from_data(cells)
-    NbNoise().prepare(source, cells)
-    index = np.arange(source.n_obs)
-    values = source.rows("rna", index)
-    counts = torch.from_numpy(cells[:, list(source.features["rna"])].layers["counts"].toarray().astype(np.float32))
-    return values, counts, views.Context(index, lambda i: values[i], len(index), known=source.known)
+    adata = pbmc[:60].copy()
+    cells = Cells.from_data(adata)
+    NbNoise().prepare(cells)
+    index = np.arange(cells.n_obs)
+    values = Batches(cells).values("rna", index)
+    counts = torch.from_numpy(adata[:, list(cells.genes["rna"])].layers["counts"].toarray().astype(np.float32))
+    return values, counts, views.Context(index, lambda i: values[i], len(index), known=cells.known)
 
 
 def test_views_stand_for_whole_counts_and_the_expectation_is_the_cell(prepared, generator):
@@ -87,11 +88,11 @@ def test_counts_that_are_drawn_again_can_be_thinned(prepared, generator):
 
 
 def test_both_views_of_counts_read_them_once(pbmc):
-    source = Cells.from_data(pbmc)
-    views.Thin().prepare(source, pbmc)
-    known = source.known["counts/rna"]
-    NbNoise().prepare(source, pbmc)
-    assert source.known["counts/rna"] is known
+    cells = Cells.from_data(pbmc)
+    views.Thin().prepare(cells)
+    known = cells.known["counts/rna"]
+    NbNoise().prepare(cells)
+    assert cells.known["counts/rna"] is known
 
 
 def test_values_without_counts_are_refused(pbmc, unchanged):

@@ -16,12 +16,13 @@ from scssl.data import partners
 from scssl.data.cells import Cells
 from scssl.models.fit import Request
 from scssl.models.fit import fit as fit_model
+from scssl.train.batches import Batches
 from scssl.views.neighbors import pick
 
 KINDS = {"knn": views.Knn, "bbknn": views.Bbknn, "mnn": views.Mnn}
 
 
-def cells(n=240, genes=40, batches=3, *, seed=0, order=None):
+def simulated(n=240, genes=40, batches=3, *, seed=0, order=None):
     """Types and batches with an effect of the batch; true neighbours are few and scattered over the file."""
     rng = np.random.default_rng(seed)
     types, batch = rng.integers(0, 6, n), rng.integers(0, batches, n)
@@ -32,7 +33,7 @@ def cells(n=240, genes=40, batches=3, *, seed=0, order=None):
     return adata if order is None else adata[order].copy()
 
 
-def sourced(adata, batch_key="batch"):
+def read(adata, batch_key="batch"):
     return Cells.from_data(adata, batch_key=batch_key)
 
 
@@ -62,8 +63,8 @@ def plain_graph(adata, kind, k):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_graphs_are_those_of_a_loop_over_all_pairs(kind):
-    adata = cells()
-    graph = partners.partners(sourced(adata), kind, 3)
+    adata = simulated()
+    graph = partners.partners(read(adata), kind, 3)
     found = [set(graph.indices[graph.indptr[i] : graph.indptr[i + 1]].tolist()) for i in range(adata.n_obs)]
     assert found == plain_graph(adata, kind, 3)
     assert graph.has_sorted_indices
@@ -73,21 +74,21 @@ def test_graphs_are_those_of_a_loop_over_all_pairs(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_graphs_do_not_depend_on_the_order_of_the_cells(kind):
     order = np.random.default_rng(1).permutation(240)
-    plain = partners.partners(sourced(cells()), kind, 3)
-    shuffled = partners.partners(sourced(cells(order=order)), kind, 3)
+    plain = partners.partners(read(simulated()), kind, 3)
+    shuffled = partners.partners(read(simulated(order=order)), kind, 3)
     assert (plain[order][:, order] != shuffled).nnz == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_partners_come_from_the_right_batches(kind):
-    source = sourced(cells())
-    graph = partners.partners(source, kind, 4)
+    cells = read(simulated())
+    graph = partners.partners(cells, kind, 4)
     rows, columns = graph.nonzero()
     assert (rows != columns).all()
-    same = source.batch[rows] == source.batch[columns]
+    same = cells.batch[rows] == cells.batch[columns]
     if kind == "bbknn":  # four of each
-        counts = np.zeros((source.n_obs, 3), dtype=int)
-        np.add.at(counts, (rows, source.batch[columns]), 1)
+        counts = np.zeros((cells.n_obs, 3), dtype=int)
+        np.add.at(counts, (rows, cells.batch[columns]), 1)
         assert (counts == 4).all()
     else:
         assert same.all() == (kind == "knn")
@@ -98,7 +99,7 @@ def test_partners_come_from_the_right_batches(kind):
 
 @pytest.mark.parametrize("kind", ["knn", "bbknn"])
 def test_the_last_cells_of_a_file_have_partners_like_the_first(kind):
-    degrees = np.diff(partners.partners(sourced(cells()), kind, 3).indptr)
+    degrees = np.diff(partners.partners(read(simulated()), kind, 3).indptr)
     assert (degrees == degrees[0]).all()
 
 
@@ -114,15 +115,15 @@ def test_a_partner_is_one_of_the_neighbours_and_each_is_as_likely(ring, generato
 @pytest.mark.parametrize("kind", KINDS)
 def test_views_mix_with_true_neighbours(kind, generator):
     """With alpha=0 a view is the partner itself: every value shows whose it is."""
-    adata = cells()
-    source = sourced(adata)
+    adata = simulated()
+    cells = read(adata)
     view = KINDS[kind](alpha=0.0, k=3, p=1.0)
-    view.prepare(source, adata)
+    view.prepare(cells)
     index = np.random.default_rng(0).permutation(240)[:120]
-    x = source.rows("rna", index)
-    context = views.Context(index, lambda i: source.rows("rna", i), 240, known=source.known)
+    x = Batches(cells).values("rna", index)
+    context = views.Context(index, lambda i: Batches(cells).values("rna", i), 240, known=cells.known)
     changed = view(x, context, generator())
-    everything = source.rows("rna", np.arange(240))
+    everything = Batches(cells).values("rna", np.arange(240))
     whose = torch.cdist(changed.double(), everything.double()).argmin(1).numpy()
     assert torch.equal(changed, everything[whose])
     allowed = plain_graph(adata, kind, 3)
@@ -184,10 +185,10 @@ def test_geometric_mixtures_of_negative_values_are_numbers(values, context, gene
 
 
 def test_small_batches_have_fewer_partners():
-    adata = cells(60)
+    adata = simulated(60)
     adata.obs["batch"] = ["lone"] + ["pair"] * 2 + ["rest"] * 57
-    source = sourced(adata)
-    graphs = {kind: partners.partners(source, kind, 5) for kind in KINDS}
+    cells = read(adata)
+    graphs = {kind: partners.partners(cells, kind, 5) for kind in KINDS}
     assert np.diff(graphs["knn"].indptr)[:4].tolist() == [0, 1, 1, 5]
     assert np.diff(graphs["bbknn"].indptr)[:4].tolist() == [7, 7, 7, 8]
     assert graphs["mnn"].nnz > 0
@@ -195,7 +196,7 @@ def test_small_batches_have_fewer_partners():
 
 @pytest.mark.parametrize("kind", ["bbknn", "mnn"])
 def test_views_across_batches_need_batches(kind, unchanged):
-    adata = cells()
+    adata = simulated()
     with unchanged(adata), pytest.raises(InputError, match="no batch_key was given") as caught:
         ssl.tl.fit(adata, views=[kind], max_epochs=1)
     assert caught.value.parameter == "batch_key"
@@ -207,8 +208,8 @@ def test_views_across_batches_need_batches(kind, unchanged):
 
 
 def test_neighbours_of_all_cells_without_batches():
-    adata = cells()
-    graph = partners.partners(sourced(adata, None), "knn", 3)
+    adata = simulated()
+    graph = partners.partners(read(adata, None), "knn", 3)
     rows, columns = graph.nonzero()
     batch = adata.obs["batch"].to_numpy()
     assert (batch[rows] != batch[columns]).any()
@@ -231,7 +232,7 @@ def counted(monkeypatch):
 
 
 def test_fit_uses_a_stored_graph_and_writes_none(counted):
-    adata = cells()
+    adata = simulated()
     request = Request("simclr", {"views": ["mnn:0.5"], "max_epochs": 1}, batch_key="batch", accelerator="cpu")
     own = fit_model(adata, request).embed(adata)
     assert len(counted) == 1
@@ -283,35 +284,35 @@ def _gone(adata):
 
 @pytest.mark.parametrize("change", [_drop_cells, _shuffle, _value, _batches, _genes, _names, _graph, _gone])
 def test_a_stale_graph_is_never_used(change, counted):
-    adata = cells()
+    adata = simulated()
     ssl.pp.partners(adata, "mnn", batch_key="batch")
     counted.clear()
     adata = change(adata)
-    source = sourced(adata)
+    cells = read(adata)
     view = views.Mnn()
-    view.prepare(source, adata)
+    view.prepare(cells)
     assert len(counted) == 1
-    assert source.known[view.key].shape == (adata.n_obs, adata.n_obs)
+    assert cells.known[view.key].shape == (adata.n_obs, adata.n_obs)
 
 
 @pytest.mark.parametrize("view", [views.Mnn(k=4), views.Bbknn()])
 def test_a_graph_of_another_kind_is_not_used(view, counted):
-    adata = cells()
+    adata = simulated()
     ssl.pp.partners(adata, "mnn", batch_key="batch")
     counted.clear()
-    view.prepare(sourced(adata), adata)
+    view.prepare(read(adata))
     assert len(counted) == 1
 
 
 def test_partners_are_written_and_survive_a_file(tmp_path, counted):
-    adata = cells()
+    adata = simulated()
     ssl.pp.partners(adata, "bbknn", k=2, batch_key="batch", key_added="mine")
     record = adata.uns["scssl"]["partners"]["mine"]
     assert (record["kind"], record["k"], record["share_with_partner"]) == ("bbknn", 2, 1.0)
     adata.write_h5ad(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
     counted.clear()
-    views.Bbknn(k=2).prepare(sourced(again), again)
+    views.Bbknn(k=2).prepare(read(again))
     assert counted == []
     ssl.pp.partners(again, "knn", key_added="mine")  # our own slot may be replaced
     assert again.uns["scssl"]["partners"]["mine"]["kind"] == "knn"
@@ -329,7 +330,7 @@ def test_partners_are_written_and_survive_a_file(tmp_path, counted):
     ],
 )
 def test_wrong_arguments_are_explained(arguments, kind, words, unchanged):
-    adata = cells(60)
+    adata = simulated(60)
     adata.obsp["theirs_partners"] = sp.eye(60, format="csr")
     with unchanged(adata), pytest.raises(kind) as caught:
         ssl.pp.partners(adata, **{"batch_key": "batch", **arguments})
@@ -338,15 +339,15 @@ def test_wrong_arguments_are_explained(arguments, kind, words, unchanged):
 
 def test_modalities_share_the_graph(mudata):
     ssl.pp.recipe(mudata)
-    source = Cells.from_data(mudata, batch_key="batch")
+    cells = Cells.from_data(mudata, batch_key="batch")
     view = views.Mnn(alpha=0.0, p=1.0)
-    view.prepare(source, mudata)
-    assert [key for key in source.known if ":" in key] == ["mnn:3"]
+    view.prepare(cells)
+    assert [key for key in cells.known if ":" in key] == ["mnn:3"]
     index = np.arange(mudata.n_obs)
-    batch = views.pipeline.augment(source.take(index), [view], source, index, seed=0, counters=(0, 0, 0))
-    graph = source.known["mnn:3"]
+    batch = views.pipeline.augment(Batches(cells).take(index), [view], Batches(cells), index, seed=0, counters=(0, 0, 0))
+    graph = cells.known["mnn:3"]
     for name, x in batch.x.items():
-        plain = source.rows(name, index)
+        plain = Batches(cells).values(name, index)
         for i in index:
             partners_of = graph.indices[graph.indptr[i] : graph.indptr[i + 1]]
             assert any(torch.equal(x[i], plain[j]) for j in ([i] if len(partners_of) == 0 else partners_of))
@@ -359,19 +360,19 @@ def test_partners_are_measured_in_the_modality_that_is_mixed(mudata):
     lacking = mudata.copy()
     lacking.mod["prot"] = lacking["prot"][::2].copy()
     lacking.update()
-    source, whole = Cells.from_data(lacking, batch_key="batch"), Cells.from_data(mudata, batch_key="batch")
-    assert list(source.present) == ["prot"]
+    cells, whole = Cells.from_data(lacking, batch_key="batch"), Cells.from_data(mudata, batch_key="batch")
+    assert list(cells.present) == ["prot"]
     view = views.Bbknn(alpha=0.0, p=1.0)
-    view.prepare(source, lacking)
+    view.prepare(cells)
     rna = partners.partners(Cells.from_data(mudata, batch_key="batch", modalities=["rna"]), "bbknn", 3)
-    assert (source.known["bbknn:3"] != rna).nnz == 0  # of the complete modality
+    assert (cells.known["bbknn:3"] != rna).nnz == 0  # of the complete modality
     order = mudata.obs_names.get_indexer(lacking.obs_names)
     assert (order == np.arange(120)).all()
-    index, there = np.arange(120), source.present["prot"]
-    batch = views.pipeline.augment(source.take(index), [view], source, index, seed=0, counters=(0, 0, 0))
-    plain = whole.rows("prot", index)
+    index, there = np.arange(120), cells.present["prot"]
+    batch = views.pipeline.augment(Batches(cells).take(index), [view], Batches(cells), index, seed=0, counters=(0, 0, 0))
+    plain = Batches(whole).values("prot", index)
     for i in index[there]:
         known = [j for j in rna.indices[rna.indptr[i] : rna.indptr[i + 1]] if there[j]]
         assert any(torch.equal(batch.x["prot"][i], plain[j]) for j in known or [i])
-    views.Thin().prepare(source, lacking)
-    assert (source.known["counts/prot"] > 0).sum() == there.sum()
+    views.Thin().prepare(cells)
+    assert (cells.known["counts/prot"] > 0).sum() == there.sum()

@@ -13,19 +13,20 @@ import scssl as ssl
 from scssl import views
 from scssl._errors import InputError
 from scssl.data.cells import Cells
+from scssl.train.batches import Batches
 from scssl.views._counts import kept
 
 
 def prepared(data, modality="rna"):
     """Values, counts of the same genes, and what the view knows about all cells."""
-    source = Cells.from_data(data)
-    views.Thin().prepare(source, data)
+    cells = Cells.from_data(data)
+    views.Thin().prepare(cells)
     part = data.mod[modality] if hasattr(data, "mod") else data
-    names = list(source.features[modality])
+    names = list(cells.genes[modality])
     counts = torch.from_numpy(part[:, names].layers["counts"].toarray().astype(np.float32))
-    index = np.arange(source.n_obs)
-    values = source.rows(modality, index)
-    known = source.known
+    index = np.arange(cells.n_obs)
+    values = Batches(cells).values(modality, index)
+    known = cells.known
     return values, counts, views.Context(index, lambda i: values[i], len(index), modality=modality, known=known)
 
 
@@ -119,18 +120,18 @@ def test_protein_is_thinned_too_and_peaks_are_left(mudata, generator):
     both = md.MuData({"rna": mudata["rna"].copy(), "atac": peaks})
     both["rna"].X = both["rna"].layers.pop("counts")
     ssl.pp.recipe(both)
-    source = Cells.from_data(both)
+    cells = Cells.from_data(both)
     view = views.Thin(p=1.0)
-    view.prepare(source, both)
-    x = source.rows("atac", np.arange(50))
-    context = views.Context(np.arange(50), lambda i: x[i], 120, modality="atac", known=source.known)
+    view.prepare(cells)
+    x = Batches(cells).values("atac", np.arange(50))
+    context = views.Context(np.arange(50), lambda i: x[i], 120, modality="atac", known=cells.known)
     assert torch.equal(view(x, context, generator()), x)
     assert not torch.equal(
-        view(source.rows("rna", np.arange(50)), dataclasses.replace(context, modality="rna"), generator()),
-        source.rows("rna", np.arange(50)),
+        view(Batches(cells).values("rna", np.arange(50)), dataclasses.replace(context, modality="rna"), generator()),
+        Batches(cells).values("rna", np.arange(50)),
     )
     with pytest.raises(InputError, match="TF-IDF"):
-        view.prepare(Cells.from_data(both, modalities=["atac"]), both)
+        view.prepare(Cells.from_data(both, modalities=["atac"]))
 
 
 def _no_layer(adata):

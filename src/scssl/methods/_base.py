@@ -169,6 +169,14 @@ class Method(ABC):
             What :meth:`state` returned.
         """
 
+    def aligned(self, cells: Cells) -> Cells:
+        """Cells whose batches have the numbers that the method knows them by."""
+        return cells
+
+    def has_to_learn(self, cells: Cells) -> bool:
+        """Whether these cells have no embedding before the method is :meth:`continued` on them: of batches it must know."""
+        return False
+
     def on(self, device: torch.device) -> Self:
         """The method on a device, ready to embed; a method without tensors of torch stays where it is."""
         return self

@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from scssl._errors import InputError
+from scssl.data.cells import BATCH, Codes
 from scssl.methods._base import Method, State
 from scssl.nn.norm import BatchNorm1d
 from scssl.train.batches import Batches
@@ -16,8 +19,6 @@ from scssl.train.device import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import numpy as np
 
     from scssl.data.cells import Cells
     from scssl.train.batches import Batch
@@ -72,6 +73,13 @@ class Network(Method, nn.Module):
     def embed(self, batch: Batch) -> Tensor:
         """Embedding that is kept, shape ``(cells, n_dims)``: what :meth:`represent` makes, unless a method keeps something else."""
         return self.represent(batch)
+
+    def aligned(self, cells: Cells) -> Cells:
+        """Cells whose batches have the numbers of training; -1 where a batch was not there, or none is named."""
+        named = cells.codes.get(BATCH)
+        known = pd.Index(self.batches).get_indexer(pd.Index(named.names)) if named else np.empty(0)
+        values = known[named.values] if named else np.full(cells.n_obs, -1)
+        return cells.with_codes(**{BATCH: Codes(values.astype(np.int64), self.batches)})
 
     def embedded(self, cells: Cells, index: np.ndarray) -> np.ndarray:
         """Embedding of the cells at some positions, float32."""

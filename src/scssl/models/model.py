@@ -156,6 +156,44 @@ class Model:
             self._refuse_others(data, cells, layer=layer)
         return self.embedding(cells, batch_size=batch_size), found
 
+    def continued(
+        self,
+        data: Any,
+        *,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        max_epochs: int | None = None,
+        seed: int = 0,
+        progress: bool | None = None,
+    ) -> Model:
+        """A model that has also learned from a query: its unseen batches, by a short training; this one is left as it is.
+
+        Parameters
+        ----------
+        data
+            AnnData or MuData of the query.
+        layer
+            Layer to read; by default as in :meth:`embed`.
+        batch_key
+            Column of the batches of the query; by default that of the training.
+        max_epochs
+            Passes over the query; by default as many as the method would train for.
+        seed
+            Seed of the training.
+        progress
+            Show a progress bar.
+
+        Raises
+        ------
+        InputError
+            If the method does not learn from a query.
+        """
+        from scssl.models.continued import continued
+
+        return continued(
+            self, data, layer=layer, batch_key=batch_key, max_epochs=max_epochs, seed=seed, progress=progress
+        )
+
     def _refuse_others(self, data: Any, cells: Cells, *, layer: str | None) -> None:
         """Refuse other cells than those the model was fitted to, if it embeds no others."""
         key = self.record["batch_key"] or None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from scssl._errors import InputError, TrainingError, warn
 from scssl._validate import ERROR, Problem, enforce
@@ -16,7 +15,7 @@ from scssl._validate.objects import NOTHING
 from scssl._validate.places import present
 from scssl._words import listed, unknown
 from scssl.data.cells import BATCH, COUNTS, Cells, Codes
-from scssl.data.columns import column
+from scssl.data.columns import codes, column
 from scssl.data.container import counts_layer, is_mudata, parts_of
 from scssl.data.recipe import kind_of
 
@@ -39,7 +38,7 @@ def cells_of(
     enforce(_problems(model, data, layer, list(features)))
     cells, found = Cells.aligned(data, features, layer=layer, values=spec.values, stream=stream)
     if model.module.tells_batches_apart:
-        cells = cells.with_codes(**{BATCH: Codes(_batches(model, data), model.module.batches)})
+        cells = model.module.aligned(_with_batches(model, data, cells))
     for alignment in found.values():
         if alignment.note:
             warn(alignment.note)
@@ -73,16 +72,15 @@ def blocks(n_obs: int, size: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + size, n_obs))
 
 
-def _batches(model: Model, data: Any) -> np.ndarray:
-    """For each cell the number of its batch in training, by name; -1 where the model does not know it."""
+def _with_batches(model: Model, data: Any, cells: Cells) -> Cells:
+    """The cells with the batches that the data name; without any if they do not."""
     key, known = model.record["batch_key"], model.module.batches
     if next(present(data, key, "batch_key"), None) is not None:
         msg = f"The data have no column {key!r} that names the batch of each cell, which this model can make use of: "
         msg += f"all cells are embedded as of an unseen batch. It knows {listed(list(known))}; "
         warn(msg + f"name the batches in obs[{key!r}], if these cells are of them.")
-        return np.full(data.n_obs, -1)
-    names = column(data, key, parameter="batch_key").astype(str)
-    return pd.Index(known).get_indexer(pd.Index(names)).astype(np.int64)
+        return cells
+    return cells.with_codes(**{BATCH: Codes(*codes(column(data, key, parameter="batch_key")))})
 
 
 def _features(model: Model, modality: str | None) -> dict[str, np.ndarray]:

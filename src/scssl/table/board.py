@@ -34,6 +34,7 @@ GROUP_TITLES = {
     "own": "Own decoder",
 }
 _AGGREGATES = {TOTAL: "Total", BIO: "Biology", BATCH: "Mixing"}
+SEES_LABELS = "learned from labels: shown and not ranked"
 REASONS = {
     _results.FAILED: "failed",
     _results.TIMEOUT: "ran out of time",
@@ -274,7 +275,12 @@ def _lines(rows: pd.DataFrame, cells: pd.DataFrame, order: list[str]) -> pd.Data
     lines["control"] = lines["method"].isin(controls())
     lines["family"] = [METHODS.describe(m).family if m in METHODS else "" for m in lines["method"]]
     lines["status"] = [_line_status(by_line.get_group(line)) for line in order]
-    lines["note"] = [_line_note(by_line.get_group(line)) for line in order]
+    lines["sees_labels"] = [m in METHODS and METHODS.describe(m).sees_labels for m in lines["method"]]
+    notes = (_line_note(by_line.get_group(line)) for line in order)
+    lines["note"] = [
+        "; ".join(filter(None, (SEES_LABELS if seen else "", note)))
+        for seen, note in zip(lines["sees_labels"], notes, strict=True)
+    ]
     lines[["seconds", "peak_mb"]] = _cost(rows, cells).reindex(order)
     return lines
 

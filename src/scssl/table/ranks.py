@@ -11,7 +11,7 @@ from scssl import _results
 from scssl._protocol import PAPER
 from scssl._words import unknown
 from scssl.table import statistics
-from scssl.table.board import Board, board
+from scssl.table.board import SEES_LABELS, Board, board
 from scssl.table.inference import difference, holm, rank_intervals
 from scssl.table.statistics import DATA, LINE
 
@@ -50,7 +50,8 @@ def _ranked(table: Board, column: str) -> pd.DataFrame:
     about, lines = table.columns.loc[column], table.methods
     mean, status = table.mean.loc[lines.index, column], table.status.loc[lines.index, column]
     collapsed = mean.notna() & (lines["status"] == _results.COLLAPSED)
-    status, sound = status.mask(collapsed, _results.COLLAPSED), mean.notna() & ~collapsed
+    status = status.mask(collapsed, _results.COLLAPSED).mask(lines["sees_labels"], SEES_LABELS)
+    sound = mean.notna() & ~collapsed & ~lines["sees_labels"]
     up = -1.0 if about["better"] == "lower" else 1.0
     order = [*(up * mean[sound]).sort_values(ascending=False, kind="stable").index, *lines.index[~sound]]
     values = _repeats(table, column).reindex(order)

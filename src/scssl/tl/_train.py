@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scssl import _files, _keys, _settings
-from scssl._errors import InputError
+from scssl._errors import InputError, told
 from scssl._registry import METHODS
 from scssl._validate import enforce
 from scssl._validate.arguments import named as are_names
@@ -239,6 +239,7 @@ def embed(
     default = model.method if modality is None else f"{model.method}_{modality}"
     key = default if key_added is None else key_added
     enforce(check_key(data, key, overwrite=overwrite))
+    model = _knowing(model, data, layer=layer, modality=modality)
     embedding, found = model.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)
     _write(data, key, embedding)
     _keys.forget(data, _keys.MODELS, key)
@@ -250,6 +251,20 @@ def embed(
         "coverage": _files.canonical(coverage),
     }
     _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.EMBEDDINGS}']['{key}']")
+
+
+def _knowing(model: Model, data: Any, *, layer: str | None, modality: str | None) -> Model:
+    """The model; of a query with batches that it has to know first, one that has learned them (query mapping)."""
+    if not model.module.tells_batches_apart or not model.module.has_to_learn(
+        model.cells(data, layer=layer, modality=modality)[0]
+    ):
+        return model
+    told(
+        f"Some cells are of batches that this {model.method!r} model does not know, and its encoder looks at the batch: it learns "
+        "them by a short training on the query (query mapping). The embedding of the reference stays as it is; keep the model that "
+        "knows them with model.continued(query)."
+    )
+    return model.continued(data, layer=layer)
 
 
 def _write(data: Any, key: str, embedding: np.ndarray) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import asdict, field, make_dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from scssl.data.recipe import clr, kind_of
 from scssl.methods._base import Method, State
 from scssl.methods.scvi_tools.decode import decode
 from scssl.methods.scvi_tools.embed import classify, embed
-from scssl.methods.scvi_tools.query import map_query
+from scssl.methods.scvi_tools.query import map_query, of_new_batches
 from scssl.methods.scvi_tools.shell import Inputs
 from scssl.methods.scvi_tools.state import Fitted
 from scssl.methods.scvi_tools.state import restored as rebuilt
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     import torch
 
+    from scssl.methods.scvi_tools.state import Meta
     from scssl.methods.scvi_tools.tool import Tool
     from scssl.train.loop import History, Run
 
@@ -51,6 +52,12 @@ class ScviTools(Method):
     def tells_batches_apart(self) -> bool:
         """Whether the encoder sees the batch of a cell."""
         return bool(self.batches) and self.fitted.sees_batch
+
+    def has_to_learn(self, cells: Cells) -> bool:
+        """Whether cells are of batches that the encoder has to know and does not; query mapping adds them."""
+        inputs = self._inputs(cells)
+        new = of_new_batches(cast("Meta", self.kept.meta), inputs).any()
+        return bool(new) and self.fitted.sees_batch and self.tool.maps_queries
 
     def fit(self, cells: Cells, run: Run) -> History:
         """Train by scvi-tools."""
@@ -130,7 +137,7 @@ class ScviTools(Method):
     def _training(self, run: Run) -> Training:
         return Training(
             seed=run.seed,
-            max_epochs=self.config.max_epochs,
+            max_epochs=run.max_epochs,
             batch_size=self.config.batch_size,
             accelerator=run.accelerator,
             devices=run.devices,
@@ -145,7 +152,10 @@ def config_of(tool: Tool) -> type:
     if "labels" in tool.needs:
         parts.append(("label_key", str, field(default="")))
     return make_dataclass(
-        "Config", parts, frozen=True, namespace={"__doc__": f"Configuration of {tool.title}: arguments of scvi-tools."}
+        "Config",
+        parts,
+        frozen=True,
+        namespace={"__doc__": f"Configuration of {tool.title}: arguments of scvi-tools.", "__module__": __name__},
     )
 
 

@@ -11,6 +11,7 @@ import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError
 from scssl.data.cells import Cells
 from scssl.data.identity import data_id
+from scssl.train.batches import Batches
 
 N, G = 37, 23
 
@@ -49,7 +50,7 @@ def test_every_matrix_gives_the_same_rows(kind, dense, unchanged):
     adata = made(KINDS[kind](dense))
     index = np.array([5, 3, 36, 5])
     with unchanged(adata):
-        batch = Cells.from_data(adata, batch_key="batch").take(index)
+        batch = Batches(Cells.from_data(adata, batch_key="batch")).take(index)
     np.testing.assert_array_equal(batch.x["rna"].numpy(), dense[index])
     assert batch.batch.tolist() == [0, 0, 1, 0]
 
@@ -57,7 +58,7 @@ def test_every_matrix_gives_the_same_rows(kind, dense, unchanged):
 def test_unsorted_and_duplicated_indices_are_summed(dense):
     matrix = sp.csr_matrix(([1.0, 2.0, 4.0], [2, 0, 2], [0, 3] + [3] * (N - 1)), shape=(N, G))
     adata = made(matrix.copy())
-    row = Cells.from_data(adata).take(np.array([0])).x["rna"].numpy()[0]
+    row = Batches(Cells.from_data(adata)).take(np.array([0])).x["rna"].numpy()[0]
     assert row[:3].tolist() == [2.0, 0.0, 5.0]
     assert adata.X.nnz == 3
 
@@ -66,7 +67,7 @@ def test_views_and_read_only(dense):
     adata = made(dense.copy())
     adata.X.flags.writeable = False
     part = adata[10:20, [4, 2]]
-    batch = Cells.from_data(part).take(np.arange(10))
+    batch = Batches(Cells.from_data(part)).take(np.arange(10))
     np.testing.assert_array_equal(batch.x["rna"].numpy(), dense[10:20][:, [4, 2]])
     assert part.is_view
 
@@ -78,7 +79,7 @@ def test_backed_files_are_read_by_blocks(dense, tmp_path, monkeypatch, as_sparse
     monkeypatch.setattr(matrix, "BLOCK", 10)
     made(sp.csr_matrix(dense) if as_sparse else dense).write_h5ad(tmp_path / "x.h5ad")
     backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
-    batch = Cells.from_data(backed).take(np.arange(N))
+    batch = Batches(Cells.from_data(backed)).take(np.arange(N))
     np.testing.assert_array_equal(batch.x["rna"].numpy(), dense)
     backed.file.close()
 
@@ -86,17 +87,17 @@ def test_backed_files_are_read_by_blocks(dense, tmp_path, monkeypatch, as_sparse
 def test_marked_genes_only(dense):
     adata = made(dense)
     adata.var["highly_variable"] = np.arange(G) % 2 == 0
-    source = Cells.from_data(adata)
-    assert source.sizes == {"rna": 12}
-    assert source.features["rna"].tolist() == [f"g{i}" for i in range(0, G, 2)]
+    cells = Cells.from_data(adata)
+    assert cells.sizes == {"rna": 12}
+    assert cells.genes["rna"].tolist() == [f"g{i}" for i in range(0, G, 2)]
     assert Cells.from_data(adata, mask_by=None).sizes == {"rna": G}
 
 
 def test_alignment_by_name_fills_with_zero(dense):
     adata = made(dense)
     wanted = np.array([f"g{i}" for i in range(G - 1, -1, -1)] + ["absent"])
-    source, found = Cells.aligned(adata, {"rna": wanted})
-    values = source.take(np.arange(N)).x["rna"].numpy()
+    cells, found = Cells.aligned(adata, {"rna": wanted})
+    values = Batches(cells).take(np.arange(N)).x["rna"].numpy()
     np.testing.assert_array_equal(values[:, :-1], dense[:, ::-1])
     assert (values[:, -1] == 0).all()
     assert (found["rna"].n_found, found["rna"].n_model) == (G, G + 1)
@@ -104,18 +105,18 @@ def test_alignment_by_name_fills_with_zero(dense):
 
 def test_rows_are_new_tensors(dense):
     adata = made(sp.csr_matrix(dense))
-    source = Cells.from_data(adata)
-    batch = source.take(np.arange(N))
+    cells = Cells.from_data(adata)
+    batch = Batches(cells).take(np.arange(N))
     batch.x["rna"][:] = -1
-    np.testing.assert_array_equal(source.take(np.arange(N)).x["rna"].numpy(), dense)
+    np.testing.assert_array_equal(Batches(cells).take(np.arange(N)).x["rna"].numpy(), dense)
     np.testing.assert_array_equal(adata.X.toarray(), dense)
 
 
 def test_modalities_of_mudata(mudata):
-    source = Cells.from_data(mudata, batch_key="batch", modalities=("prot", "rna"))
-    assert list(source.sizes) == ["prot", "rna"]
+    cells = Cells.from_data(mudata, batch_key="batch", modalities=("prot", "rna"))
+    assert list(cells.sizes) == ["prot", "rna"]
     index = np.array([4, 0])
-    batch = source.take(index)
+    batch = Batches(cells).take(index)
     for name in ("rna", "prot"):
         np.testing.assert_array_equal(batch.x[name].numpy(), mudata.mod[name].X[index].toarray())
 
@@ -123,12 +124,12 @@ def test_modalities_of_mudata(mudata):
 def test_cells_of_modalities_are_matched_by_name(mudata):
     order = np.random.default_rng(0).permutation(mudata.n_obs)
     shuffled = mudata.mod["prot"][order].copy()
-    expected = Cells.from_data(mudata).take(np.arange(5)).x["prot"]
+    expected = Batches(Cells.from_data(mudata)).take(np.arange(5)).x["prot"]
     import mudata as md
 
     mixed = md.MuData({"rna": mudata.mod["rna"].copy(), "prot": shuffled})
     position = mixed.obs_names.get_indexer(mudata.obs_names[:5])
-    got = Cells.from_data(mixed).take(position).x["prot"]
+    got = Batches(Cells.from_data(mixed)).take(position).x["prot"]
     np.testing.assert_array_equal(got.numpy(), expected.numpy())
 
 
