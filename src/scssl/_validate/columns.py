@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scssl._parts import multimodal
 from scssl._validate._problem import ERROR, WARNING, Problem
 from scssl._validate.places import disagreement, found, present
 from scssl._words import listed
@@ -78,7 +79,7 @@ def _taken_for(blank: pd.Series, n: int, what: str, kind: str) -> str:
 
 def _kept(data: Any, name: str, condition: str) -> str:
     """The line that keeps the other cells; of a MuData it needs a column of the whole object."""
-    if not hasattr(data, "mod"):
+    if not multimodal(data):
         of = f"adata.obs[{name!r}]"
         return f"adata = adata[{of + '.notna()' if condition == 'notna' else f'{of} {condition}'}].copy()"
     whole = "" if name in data.obs else f"mdata.obs[{name!r}] = ...; "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scssl._parts import multimodal, parts
 from scssl._validate._problem import WARNING, Problem
 from scssl._words import listed
 
@@ -30,7 +31,7 @@ def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
         kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
         fix = "Wrap a matrix: anndata.AnnData(matrix, obs=..., var=...)."
         yield Problem("not_anndata", parameter, f"{parameter} is a {kind}, expected AnnData or MuData.", fix)
-    elif hasattr(data, "mod"):
+    elif multimodal(data):
         yield from _modalities(data, parameter)
     else:
         yield from in_memory(data, parameter=parameter)
@@ -38,7 +39,7 @@ def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
 
 def in_memory(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
     """Columns are in memory, which those of anndata's lazy reader are not."""
-    for part in data.mod.values() if hasattr(data, "mod") else [data]:
+    for part in parts(data).values():
         if not isinstance(part.obs, pd.DataFrame):
             kind = f"{type(part.obs).__module__.partition('.')[0]}.{type(part.obs).__name__}"
             message = f"The obs of {parameter} is a {kind}, whose columns are still in the file (read_lazy)."
@@ -51,7 +52,7 @@ def _modalities(mdata: Any, parameter: str) -> Iterator[Problem]:
     if not mdata.mod:
         yield Problem("no_modalities", parameter, "The MuData holds no modality.", "Make it with mudata.MuData({...}).")
         return
-    nested = [name for name, part in mdata.mod.items() if hasattr(part, "mod")]
+    nested = [name for name, part in mdata.mod.items() if multimodal(part)]
     if nested:
         message = f"Modality {nested[0]!r} is a MuData itself; modalities must be AnnData."
         yield Problem("nested_mudata", parameter, message, f"Pass mdata[{nested[0]!r}].")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scssl._parts import modalities, multimodal
 from scssl._validate._problem import WARNING, Problem
 from scssl._words import listed, nearest
 
@@ -21,7 +22,7 @@ def places(data: Any, name: str) -> dict[str, pd.Series]:
     pulled into the whole object, such as ``rna:batch``, which do not follow when the modality is corrected. A name with a
     modality before it means that modality alone: its own column, then the copy.
     """
-    if not hasattr(data, "mod"):
+    if not multimodal(data):
         return {f"obs[{name!r}]": _native(data.obs[name])} if name in data.obs else {}
     modality, _, rest = name.partition(":")
     alone = bool(rest) and modality in data.mod
@@ -111,10 +112,10 @@ def present(data: Any, name: Any, parameter: str) -> Iterator[Problem]:
     values = found(data, name)
     if values is None:
         known = [str(column) for column in data.obs.columns]
-        for modality, part in getattr(data, "mod", {}).items():
-            known += [f"{modality}:{column}" for column in part.obs.columns]
+        for modality in modalities(data):
+            known += [f"{modality}:{column}" for column in data.mod[modality].obs.columns]
         known = list(dict.fromkeys(known))
-        where = "obs of the object nor of a modality" if hasattr(data, "mod") else "obs"
+        where = "obs of the object nor of a modality" if multimodal(data) else "obs"
         message = f"{parameter}={name!r} is not a column of {where}, which has {listed(known)}."
         yield Problem(f"unknown_{parameter}", parameter, message, nearest(name, known), missing=True)
     elif isinstance(values, pd.DataFrame):

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl import _keys
+from scssl._parts import modalities
 from scssl._registry import METHODS, METRICS, TASKS
 from scssl.bench import code
 from scssl.data.columns import column
-from scssl.data.container import counts_layer, modalities, parts_of
+from scssl.data.container import counts_layer, parts_of
 from scssl.data.gene_sets import identity_of as identity_of_sets
 from scssl.data.identity import data_id
-from scssl.data.recipe import kind_of
+from scssl.data.kinds import kind_of
 from scssl.models.applies import LABELS, modalities_for
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Content:
         taken, _ = modalities_for(spec, self.data, request.modalities)
         found: list[Any] = [self.column(request.batch_key)]
         if entry.taught or LABELS in spec.needs:
-            found.append(self.column(setting.label_key))
+            found.append(self.column(setting.question.label_key))
         for name, part in parts_of(self.data, taken if modalities(self.data) else request.modalities).items():
             layer = counts_layer(part, request.layer) if spec.values == "counts" else request.layer
             found += [name, layer, self.values(name, part, layer), self.marked(name, part, request.mask_by)]
@@ -75,7 +76,7 @@ class Content:
                 found.append(self.values(name, part, _keys.COUNTS_LAYER))
             if "gene_sets" in reads:
                 found.append(identity_of_sets(part))
-            if held_out and request.mask_by == _keys.HIGHLY_VARIABLE and kind_of(name) == "rna":
+            if held_out and request.mask_by == _keys.HIGHLY_VARIABLE and kind_of(name).of_genes:
                 found += self.choice(name, part)
         return found
 

@@ -148,7 +148,7 @@ def _computed(job: Job, data: Any, bench: Bench, cache: Cache | None) -> Iterato
             return
     for task, cell_id in job.cells.items():
         try:
-            rows = _scored(task, made, cells, job, bench.setting.metrics)
+            rows = _scored(task, made, cells, job, bench.setting.question.metrics)
         except Exception as error:  # noqa: BLE001 - as above, for a task
             text = f"{type(error).__name__}: {error}"
             rows = _blank(task, job, _results.FAILED, text, setting=bench.setting, cells=cells)
@@ -248,7 +248,7 @@ def _blank(
     task: str, job: Job, status: str, message: str, *, setting: Setting, cells: Cells | None
 ) -> list[dict[str, Any]]:
     asked = TASKS.get(task)()
-    chosen = named(task, setting.metrics)
+    chosen = named(task, setting.question.metrics)
     names = asked.metrics() if chosen is None else chosen
     specs = [METRICS.describe(name) for name in names if cells is None or asked.applies(name, cells)]
     methods = (_results.RANDOM, _results.ORACLE) if job.entry is None else (job.method,)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from scssl import _results, _settings
 from scssl._errors import InputError, warn
-from scssl._registry import TASKS
 from scssl._validate import enforce
 from scssl._validate.arguments import positive
 from scssl._words import listed
 from scssl.bench.cache import Cache
 from scssl.bench.job import CACHED, MISSING, POLICIES, Bench, Done, owed
 from scssl.bench.workers import engine, outcomes
-from scssl.tasks._cells import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -96,15 +94,8 @@ def _all(
     if policy == CACHED:
         yield _absent(todo, stored, setting)
         return
-    cells = Cells.of(
-        data,
-        batch_key=setting.batch_key,
-        label_key=setting.label_key,
-        layer=setting.layer,
-        target=setting.target,
-        unlabelled=setting.unlabelled or (),
-        values=any("values" in TASKS.describe(task).needs for job in todo for task in job.cells),
-    )
+    tasks = {task for job in todo for task in job.cells}
+    cells = setting.question.cells(data, layer=setting.layer, values=setting.question.asks_for_values(tasks))
     bench = Bench(cells, setting, policy, again)
     clock = _Clock(todo, engine(n_jobs)[1])
     bar = _settings.progress(range(len(todo)), description="benchmark", show=progress)
@@ -206,7 +197,7 @@ def _table(plan: Plan, finished: dict[str, Rows]) -> pd.DataFrame:
     """Rows in the order of the plan, under the names that the plan has for data and lines."""
     setting = plan.setting
     common = {"data": setting.data, "data_id": setting.data_id, "n_obs": setting.n_obs}
-    common |= {"batch_key": setting.batch_key or "", "label_key": setting.label_key or ""}
+    common |= {"batch_key": setting.question.batch_key or "", "label_key": setting.question.label_key or ""}
     rows = [
         {**row, **common, "key": row["method"] if job.entry is None else job.key}
         for job in plan.jobs

@@ -1,7 +1,8 @@
-"""What holds the cells: the only place that asks whether an object is an AnnData or a MuData, and where the counts are; no torch."""
+"""The object that holds the cells: its modalities by name, and where the counts are; without torch."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,22 +10,18 @@ import scipy.sparse as sp
 
 from scssl import _keys
 from scssl._errors import InputError, KeyNotFoundError
+from scssl._parts import multimodal
 from scssl._words import listed, nearest
+from scssl.data.calm import calm
+from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
-
-def is_mudata(data: Any) -> bool:
-    """Whether an object holds several modalities."""
-    return hasattr(data, "mod")
-
-
-def modalities(data: Any) -> list[str]:
-    """Names of the modalities of a MuData; none for an AnnData."""
-    return [str(name) for name in data.mod] if is_mudata(data) else []
+    from scssl._types import Data
+    from scssl._validate import Problem
 
 
 def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, Any]:
@@ -33,7 +30,7 @@ def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, An
     An AnnData is a single modality, called ``rna`` if nothing else is asked for.
     """
     modalities = (modalities,) if isinstance(modalities, str) else modalities
-    if not is_mudata(data):
+    if not multimodal(data):
         if modalities is not None and len(modalities) != 1:
             msg = f"modalities={tuple(modalities)!r} were asked of an AnnData, which holds one."
             raise InputError(msg, code="needs_mudata", parameter="modalities", fix="Pass a MuData.")
@@ -56,7 +53,26 @@ def _in_order(part: Any, names: pd.Index) -> Any:
 
 def asked(data: Any, names: list[str]) -> list[str] | None:
     """The modalities of a model that are to be asked of an object: an AnnData is taken for an only one."""
-    return names if is_mudata(data) or len(names) == 1 else None
+    return names if multimodal(data) or len(names) == 1 else None
+
+
+def told_of(data: Data, name: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Problems of a modality in words that name it; those of an AnnData as they are."""
+    for problem in problems:
+        yield problem.of(name, genes=kind_of(name).of_genes) if multimodal(data) else problem
+
+
+def without(data: Data, left_out: np.ndarray) -> Data:
+    """The cells that are not left out, as a private object in memory."""
+    with calm():
+        kept = data[~left_out]
+        return kept.to_memory() if data.isbacked else kept.copy()
+
+
+def copied(data: Data) -> Data:
+    """A copy; that of a MuData without the columns which mudata would pull up from the modalities."""
+    with calm() if multimodal(data) else nullcontext():
+        return data.copy()
 
 
 def measured_in(data: Any, parts: Mapping[str, Any]) -> dict[str, np.ndarray]:

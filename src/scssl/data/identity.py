@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scssl._parts import multimodal, parts
 from scssl.data.columns import column
 from scssl.data.matrix import by_blocks, csr
 from scssl.data.stream import streamed
@@ -41,9 +42,9 @@ def data_id(
         Modalities of a MuData that count; all by default.
     """
     digest = hashlib.blake2b(digest_size=8)
-    parts = dict(data.mod) if hasattr(data, "mod") else {"": data}
-    for modality in parts if modalities is None or not hasattr(data, "mod") else modalities:
-        part = parts[modality]
+    found = parts(data)
+    for modality in found if modalities is None or not multimodal(data) else modalities:
+        part = found[modality]
         digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
         if streamed(part, layer):
             _add_by_blocks(digest, part, layer)

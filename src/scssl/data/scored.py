@@ -16,8 +16,8 @@ import pandas as pd
 
 from scssl import _files, _keys, _random, _results
 from scssl._errors import InputError, KeyNotFoundError, warn
+from scssl._parts import parts
 from scssl.data.columns import column
-from scssl.data.container import is_mudata
 from scssl.data.matrix import some_rows
 
 if TYPE_CHECKING:
@@ -78,14 +78,13 @@ def read(data: Any) -> pd.DataFrame:
 
 def content(data: Any, *, columns: Sequence[str], layer: str | None) -> dict[str, Any]:
     """Hashes of names, columns and a sample of the values, by what they are of."""
-    parts = data.mod if is_mudata(data) else {"": data}
     names = _hashed(data.obs_names)
     return {
         "layer": layer,
         "cells": _unordered(names),
         "columns": {name: _of_column(data, names, name) for name in columns},
-        "genes": {name: _files.fingerprint(list(map(str, part.var_names))) for name, part in parts.items()},
-        "values": {name: _of_values(part, layer) for name, part in parts.items()},
+        "genes": {name: _files.fingerprint(list(map(str, part.var_names))) for name, part in parts(data).items()},
+        "values": {name: _of_values(part, layer) for name, part in parts(data).items()},
     }
 
 

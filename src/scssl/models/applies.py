@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scssl import _extras, _keys
+from scssl._parts import modalities
 from scssl._validate import Problem
 from scssl._words import listed
 from scssl.data.columns import column
-from scssl.data.container import modalities, parts_of
-from scssl.data.recipe import kind_of
+from scssl.data.container import parts_of
+from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +75,7 @@ def modalities_for(spec: MethodSpec, data: Any, wanted: Sequence[str] | str | No
     if not spec.kinds:
         return there, ""
     for kinds in spec.kinds:
-        found = [next((name for name in there if kind_of(name) == kind), "") for kind in kinds]
+        found = [next((name for name in there if kind_of(name).name == kind), "") for kind in kinds]
         if all(found):
             left = [name for name in there if name not in found]
             took = listed(found)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from scssl import _clock, _files, _keys, _random
 from scssl._errors import InputError, told
+from scssl._parts import modalities, multimodal
 from scssl._registry import METHODS, MethodSpec
 from scssl._validate import WARNING, Problem, enforce
 from scssl._validate import columns as check_columns
@@ -21,8 +22,8 @@ from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._validate import sizes as check_sizes
 from scssl.data.cells import COUNTS, Cells
-from scssl.data.container import counts_layer, is_mudata, modalities, parts_of
-from scssl.data.recipe import kind_of
+from scssl.data.container import counts_layer, parts_of, told_of
+from scssl.data.kinds import kind_of
 from scssl.methods._network import network_of
 from scssl.methods._trained import Trained
 from scssl.models.applies import LABELS, modalities_for, obstacles
@@ -86,21 +87,20 @@ def problems(data: Any, request: Request) -> Iterator[Problem]:
     if note:
         yield Problem("modalities_left_out", "modalities", note, severity=WARNING)
     parts = parts_of(data, taken if modalities(data) else request.modalities)
-    if is_mudata(data):
+    if multimodal(data):
         yield from check_objects.measured(data, list(parts), parameter="modalities")
     for name, part in parts.items():
-        rna = kind_of(name) == "rna"
         for found in (
             check_sizes.sizes(part),
             check_names.names(part),
             check_matrix.matrix(
                 part,
                 layer=_layer(part, spec, request),
-                expects=check_matrix.EXPECTED[spec.values] if rna else None,
+                expects=check_matrix.EXPECTED[spec.values] if kind_of(name).of_genes else None,
                 genes=request.mask_by,
             ),
         ):
-            yield from (problem.of(name, genes=rna) if is_mudata(data) else problem for problem in found)
+            yield from told_of(data, name, found)
     if request.batch_key is not None:
         yield from check_columns.batch(data, request.batch_key)
 

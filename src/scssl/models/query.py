@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl._errors import InputError, TrainingError, warn
+from scssl._parts import modalities, multimodal
 from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
@@ -16,8 +17,8 @@ from scssl._validate.places import present
 from scssl._words import listed, unknown
 from scssl.data.cells import BATCH, COUNTS, Cells, Codes
 from scssl.data.columns import codes, column
-from scssl.data.container import counts_layer, is_mudata, parts_of
-from scssl.data.recipe import kind_of
+from scssl.data.container import counts_layer, parts_of
+from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,21 +102,22 @@ def _problems(model: Model, data: Any, layer: str | None, names: list[str]) -> I
     if data.n_obs == 0:
         fix = "Check the filter that was applied last: adata[mask].n_obs."
         yield Problem("no_cells", "data", "The object has 0 cells: there is nothing to embed.", fix)
-    if not is_mudata(data) and len(names) > 1:
+    if not multimodal(data) and len(names) > 1:
         msg = f"The model was trained on {listed(names)}, the data are an AnnData, which holds one modality."
         fix = f"Pass a MuData, or say which one it is: modality={names[0]!r}."
         yield Problem("needs_mudata", "modality" if model.module.embeds_one else "data", msg, fix)
-    if is_mudata(data):
-        lacking = [name for name in names if name not in data.mod]
+    if multimodal(data):
+        there = modalities(data)
+        lacking = [name for name in names if name not in there]
         if lacking:
-            msg = f"The model was trained on {listed(list(model.features))}; the MuData has {listed(list(data.mod))}."
-            there = next((repr(name) for name in model.features if name in data.mod), "...")
-            fix = f"Embed from one that is there, e.g. modality={there}, or name the modalities as in training."
+            msg = f"The model was trained on {listed(list(model.features))}; the MuData has {listed(there)}."
+            other = next((repr(name) for name in model.features if name in there), "...")
+            fix = f"Embed from one that is there, e.g. modality={other}, or name the modalities as in training."
             yield Problem("unknown_modality", "data", msg, fix, missing=True)
         yield from (problem for problem in check_objects.measured(data, names) if problem.code == NOTHING)
     for name, part in ((name, part) for name, part in parts_of(data, names).items() if part.n_obs):
         values = model.module.spec.values
         where = counts_layer(part, layer) if values == COUNTS else layer
-        expects = check_matrix.EXPECTED[values] if kind_of(name) == "rna" else None
+        expects = check_matrix.EXPECTED[values] if kind_of(name).of_genes else None
         yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
         yield from check_matrix.matrix(part, layer=where, expects=expects, genes=None)

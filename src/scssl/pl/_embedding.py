@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 
 from scssl import _keys, _random
 from scssl._errors import InputError, KeyNotFoundError, told
+from scssl._parts import parts
 from scssl._validate import enforce
 from scssl._validate.arguments import named as are_names
 from scssl._validate.config import seed as check_seed
@@ -139,16 +140,15 @@ def _slot(data: Any, name: str) -> str:
 
 def _column(data: Any, name: str, layer: str | None) -> pd.Series:
     """A column of ``obs`` or a gene, of MuData also those of a modality."""
-    parts = [data, *getattr(data, "mod", {}).values()]
     values = found(data, name)
     if values is not None:
         told(*(f"{problem.message} {problem.fix}" for problem in disagreement(data, name, "color")))
         return values
-    tables = [part for part in parts if not hasattr(part, "mod")]
+    tables = list(parts(data).values())
     for part in tables:
         if name in part.var_names:
             return _gene(part, name, layer).reindex(data.obs_names)
-    columns = sorted({str(column) for part in parts for column in part.obs})
+    columns = sorted({str(column) for part in (data, *tables) for column in part.obs})
     genes = [gene for part in tables for gene in part.var_names]
     msg = f"There is neither a column nor a gene {name!r}. Columns: {listed(columns)}; {len(genes):,} genes."
     raise KeyNotFoundError(msg, code="unknown_column", parameter="color", fix=nearest(name, [*columns, *genes]))

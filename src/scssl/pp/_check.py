@@ -7,10 +7,11 @@ import pandas as pd
 
 from scssl import _keys
 from scssl._errors import KeyNotFoundError
+from scssl._parts import multimodal, parts
 from scssl._registry import METHODS
 from scssl._validate import ERROR, Problem, columns, matrix, names, objects, sizes
-from scssl.data.container import counts_layer, is_mudata
-from scssl.data.recipe import kind_of
+from scssl.data.container import counts_layer, told_of
+from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,18 +84,16 @@ def _all(
         yield from columns.batch(data, batch_key)
     if label_key is not None:
         yield from columns.label(data, label_key, batch_key)
-    if is_mudata(data):
+    if multimodal(data):
         yield from objects.overlap(data)
-    parts = data.mod.items() if is_mudata(data) else [("", data)]
-    for name, part in parts:
-        of_rna = kind_of(name or _keys.DEFAULT_MODALITY) == "rna"
-        for problem in _part(part, layer, values, of_rna=of_rna):
-            yield problem.of(name, genes=of_rna) if name else problem
+    for name, part in parts(data).items():
+        of_genes = kind_of(name or _keys.DEFAULT_MODALITY).of_genes
+        yield from told_of(data, name, _part(part, layer, values, of_genes=of_genes))
 
 
-def _part(adata: Any, layer: str | None, values: str | None, *, of_rna: bool) -> Iterator[Problem]:
+def _part(adata: Any, layer: str | None, values: str | None, *, of_genes: bool) -> Iterator[Problem]:
     layer = counts_layer(adata, layer) if values == matrix.COUNTS else layer
-    expects = matrix.EXPECTED[values] if values is not None and of_rna else None
+    expects = matrix.EXPECTED[values] if values is not None and of_genes else None
     yield from sizes.sizes(adata)
     yield from names.names(adata)
     yield from matrix.matrix(adata, layer=layer, expects=expects, genes=_keys.HIGHLY_VARIABLE)

@@ -9,10 +9,10 @@ import pandas as pd
 import scssl
 from scssl import _clock, _keys, _settings
 from scssl._errors import InputError
+from scssl._parts import modalities, multimodal
 from scssl._validate import enforce, names, objects
 from scssl._words import listed, unknown
 from scssl.data import gene_sets as sets_of
-from scssl.data.container import is_mudata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -114,9 +114,9 @@ def gene_sets(
 def _problems(adata: Any, gene_key: str | None, key_added: Any) -> Iterator[Problem]:
     yield from objects.container(adata)
     yield from names.key(key_added, parameter="key_added")
-    if is_mudata(adata):
-        msg = f"A MuData was given, and sets of genes belong to one of its modalities: {listed(list(adata.mod))}."
-        fix = f"Pass one, e.g. ssl.pp.gene_sets(mdata.mod[{next(iter(adata.mod))!r}], ...)."
+    if multimodal(adata):
+        msg = f"A MuData was given, and sets of genes belong to one of its modalities: {listed(modalities(adata))}."
+        fix = f"Pass one, e.g. ssl.pp.gene_sets(mdata.mod[{modalities(adata)[0]!r}], ...)."
         raise InputError(msg, code="needs_anndata", parameter="adata", fix=fix)
     if key_added in adata.varm and key_added not in _keys.peek(adata).get(_keys.GENE_SETS, {}):
         yield names.taken(f"varm[{key_added!r}]", key_added, parameter="key_added")

@@ -10,13 +10,15 @@ import numpy as np
 import scssl
 from scssl import _clock, _keys, _settings
 from scssl._errors import InputError, warn
+from scssl._parts import modalities, multimodal, parts
+from scssl._parts import part as part_of
 from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, names, objects, sizes
 from scssl._words import listed, nearest
 from scssl._written import free, put
 from scssl.data import recipe as recipes
-from scssl.data.calm import calm
 from scssl.data.columns import column
-from scssl.data.container import is_mudata
+from scssl.data.container import copied, told_of
+from scssl.data.kinds import PROTEIN, RNA, Kind, kind_of
 from scssl.data.matrix import by_blocks, csr, values
 from scssl.pp._reference import reference_mask
 
@@ -126,7 +128,7 @@ def recipe(
     known, parts = reference_mask(data, reference), _parts(data)
     notes = enforce(_problems(data, parts, plan))
     prepared = {name: _prepare(data, (name, part), plan, known) for name, part in parts.items()}
-    target = _copied(data) if copy else data
+    target = copied(data) if copy else data
     _write(target, prepared, notes)
     return target if copy else None
 
@@ -151,11 +153,11 @@ def _object(data: Any) -> Iterator[Problem]:
     if getattr(data, "isbacked", False):
         message = f"The object is backed by the file {str(data.filename)!r}, whose matrix would have to be rewritten."
         yield Problem("backed", "data", message, "Load it first: adata = adata.to_memory().")
-    if is_mudata(data):
+    if multimodal(data):
         if data.is_view:
             message = "The MuData is a view of another one, which the recipe would have to change."
             yield Problem("mudata_view", "data", message, "Copy it first: mdata = mdata.copy().")
-        other = [name for name in data.mod if not recipes.kind_of(name)]
+        other = [name for name in modalities(data) if not kind_of(name).name]
         known = "rna, prot (protein, adt), atac"
         if len(other) == len(data.mod):
             message = f"None of the modalities {listed(other)} is known by its name."
@@ -167,27 +169,25 @@ def _object(data: Any) -> Iterator[Problem]:
 
 def _parts(data: Any) -> dict[str, Any]:
     """The AnnData of each modality with a known name; an AnnData is RNA."""
-    if not is_mudata(data):
-        return {_keys.DEFAULT_MODALITY: data}
-    return {name: part for name, part in data.mod.items() if recipes.kind_of(name)}
+    if not multimodal(data):
+        return {RNA.name: data}
+    return {name: part for name, part in parts(data).items() if kind_of(name).name}
 
 
 def _problems(data: Any, parts: dict[str, Any], plan: _Plan) -> Iterator[Problem]:
     """What is wrong with the values and columns; messages about a modality begin with its name."""
     yield from _object(data)
     for name, part in parts.items():
-        kind = recipes.kind_of(name)
-        for problem in _problems_of(part, kind, plan):
-            yield problem.of(name, genes=kind == "rna") if is_mudata(data) else problem
+        yield from told_of(data, name, _problems_of(part, kind_of(name), plan))
     if plan.batch_key is not None:
         yield from columns.batch(data, plan.batch_key)
 
 
-def _problems_of(adata: Any, kind: str, plan: _Plan) -> Iterator[Problem]:
+def _problems_of(adata: Any, kind: Kind, plan: _Plan) -> Iterator[Problem]:
     yield from sizes.sizes(adata)
     yield from names.names(adata)
     for problem in matrix.matrix(adata, layer=plan.layer, expects=matrix.COUNTS):
-        if problem.code == "empty_cells" and kind != "rna":
+        if problem.code == "empty_cells" and not kind.of_genes:
             yield replace(problem, severity=WARNING, fix="They stay zero.")
         elif problem.code == "looks_log_normalised":
             yield _no_counts(adata, problem, plan)
@@ -248,12 +248,12 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
     batch = None
     if plan.batch_key is not None:
         batch = column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names).astype(str).to_numpy()
-    kind = recipes.kind_of(name)
-    if kind == "rna":
+    kind = kind_of(name)
+    if kind is RNA:
         x = recipes.normalize(counts, plan.target_sum)
         ranked = counts if plan.flavor in recipes.COUNT_FLAVORS else x
         selected = recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
-    elif kind == "protein":
+    elif kind is PROTEIN:
         x, selected = recipes.clr(counts), np.ones(adata.n_vars, dtype=bool)
     else:
         x = recipes.tf_idf(counts, reference=mask)
@@ -268,7 +268,7 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
 def _refuse_lost(counts: sp.csr_matrix, x: sp.csr_matrix, name: str, plan: _Plan) -> None:
     """Counts that float32 holds may leave its range on the new scale."""
     bad = int((~np.isfinite(x.data)).sum())
-    gone = max(int(counts.nnz - (x.data > 0).sum()), 0) if recipes.kind_of(name) != "atac" else 0
+    gone = max(int(counts.nnz - (x.data > 0).sum()), 0) if not kind_of(name).of_peaks else 0
     if bad or gone:
         high = float(counts.data.max())
         msg = f"{bad} values would become infinite and {gone} zero (counts up to {high:.4g}, target_sum={plan.target_sum!r})."
@@ -276,23 +276,15 @@ def _refuse_lost(counts: sp.csr_matrix, x: sp.csr_matrix, name: str, plan: _Plan
         raise InputError(msg, code="beyond_float32", parameter="target_sum", fix=fix)
 
 
-def _copied(data: Any) -> Any:
-    """A copy; that of a MuData without the columns which mudata would pull up from the modalities."""
-    if not is_mudata(data):
-        return data.copy()
-    with calm():
-        return data.copy()
-
-
-def _record(kind: str, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray) -> dict[str, Any]:
+def _record(kind: Kind, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray) -> dict[str, Any]:
     return {
-        "kind": kind,
+        "kind": kind.name,
         "layer": plan.layer,
-        "target_sum": plan.target_sum if kind == "rna" else None,
+        "target_sum": plan.target_sum if kind is RNA else None,
         "n_top_genes": plan.n_top_genes,
         "n_selected": int(selected.sum()),
-        "flavor": plan.flavor if kind == "rna" else None,
-        "batch_key": plan.batch_key if kind == "rna" else None,
+        "flavor": plan.flavor if kind is RNA else None,
+        "batch_key": plan.batch_key if kind is RNA else None,
         "n_reference": None if mask is None else int(mask.sum()),
         "version": scssl.__version__,
         "created": _clock.now(),
@@ -301,21 +293,21 @@ def _record(kind: str, plan: _Plan, mask: np.ndarray | None, selected: np.ndarra
 
 def _write(target: Any, prepared: dict[str, _Prepared], notes: list[str]) -> None:
     for name, part in prepared.items():
-        adata = target.mod[name] if is_mudata(target) else target
+        adata = part_of(target, name)
         was_view = adata.is_view
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # anndata's own word on views; ours follows
             adata.layers[_keys.COUNTS_LAYER] = part.counts  # first: this makes a view an object of its own
         adata.X = part.x
         put(adata, "var", _keys.HIGHLY_VARIABLE, part.selected)
-        if part.record["kind"] == "rna":
+        if part.record["kind"] == RNA.name:
             adata.uns["log1p"] = {"base": None}
         _keys.store(adata)[_keys.RECIPE] = json.dumps({**part.record, "warnings": notes}, sort_keys=True)
         if was_view:
             warn("The object was a view; it is an object of its own now, the one it was taken from is as before.")
-    where = f" of {listed(list(prepared))}" if is_mudata(target) else ""
+    where = f" of {listed(list(prepared))}" if multimodal(target) else ""
     chosen = ", ".join(f"{int(part.selected.sum())} of {len(part.selected)}" for part in prepared.values())
     _settings.wrote(".layers['counts']", ".X", f".var['highly_variable'] ({chosen} features){where}")
-    if is_mudata(target):
+    if multimodal(target):
         records = {name: part.record for name, part in prepared.items()}
         _keys.store(target)[_keys.RECIPE] = json.dumps({**records, "warnings": notes}, sort_keys=True)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys
+from scssl._parts import part as part_of
+from scssl._parts import parts
 from scssl._protocol import CLEAN
 from scssl.data.columns import column
-from scssl.data.container import is_mudata
 from scssl.data.matrix import csr, genes_of, rows
 from scssl.tasks._values import read_values
 
@@ -140,7 +141,7 @@ class Cells:
         values
             Read the values of the source modality, which reconstruction is compared with.
         """
-        part = data.mod[modality] if modality is not None else data
+        part = part_of(data, modality)
         text = {
             name: None if key is None else column(data, key, parameter=name).reindex(part.obs_names).astype(str)
             for name, key in (("label_key", label_key), ("batch_key", batch_key), ("split_key", split_key))
@@ -169,10 +170,8 @@ class Cells:
 
 def _before(data: Any, layer: str | None, *, all_genes: bool) -> tuple[np.ndarray | None, str]:
     """Principal components of the log-normalised values, and a sentence on what went into them."""
-    part = data
-    if is_mudata(data):
-        default = _keys.DEFAULT_MODALITY if _keys.DEFAULT_MODALITY in data.mod else next(iter(data.mod))
-        part = data.mod[default]
+    found = parts(data)
+    part = found.get(_keys.DEFAULT_MODALITY, next(iter(found.values())))
     order = part.obs_names.get_indexer(data.obs_names)
     absent = part.X is None if layer is None else layer not in part.layers
     if absent or min(part.shape) < 2 or (order < 0).any():

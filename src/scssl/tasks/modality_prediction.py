@@ -10,7 +10,7 @@ import numpy as np
 from scssl._protocol import CLEAN
 from scssl._registry import TASKS
 from scssl._results import NOT_APPLICABLE, ORACLE, OWN
-from scssl.data.recipe import kind_of
+from scssl.data.kinds import kind_of
 from scssl.metrics import Inputs
 from scssl.tasks import _regression as regression
 from scssl.tasks._base import Score, Task, blank, measured
@@ -60,7 +60,7 @@ class ModalityPrediction(Task):
 
     def applies(self, metric: str, cells: Cells) -> bool:
         """Precision is for peaks."""
-        return not metric.startswith("auprc") or kind_of(cells.target) == "atac"
+        return not metric.startswith("auprc") or kind_of(cells.target).of_peaks
 
     def oracle(self, cells: Cells, *, width: int, seed: int) -> dict[str, np.ndarray]:
         """No embedding: the oracle among the predictors knows the values."""
@@ -159,7 +159,7 @@ def _compared(
         note = f"{int(answered.sum())} of {len(answered)} features are predicted. {note}".strip()
         truth, predicted = truth[:, answered], predicted[:, answered]
     given = {"truth": truth, "predicted": predicted}
-    if kind_of(cells.target) == "atac":
+    if kind_of(cells.target).of_peaks:
         given["accessible"] = truth > 0
     inputs = Inputs(given)
     size = f"{len(truth)} cells, {truth.shape[1]} features."

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scssl import _keys, _settings
+from scssl._parts import parts
 from scssl._validate import enforce
 from scssl._validate.arguments import named as are_names
 from scssl._validate.arguments import one_of, positive
@@ -14,11 +15,10 @@ from scssl._validate.arguments import text as is_text
 from scssl._validate.matrix import there
 from scssl._validate.objects import container
 from scssl._validate.paths import target
-from scssl.bench.lines import EACH
 from scssl.bench.plan import plan as make_plan
+from scssl.bench.question import EACH
 from scssl.bench.runner import run
 from scssl.data import scored
-from scssl.data.container import is_mudata
 
 if TYPE_CHECKING:
     import os
@@ -179,7 +179,7 @@ def _problems(
     for value, parameter in ((methods, "methods"), (embeddings, "embeddings")):
         yield from (problem for problem in are_names(value, parameter) if problem.code == "wrong_type")
     yield from is_text(layer, "layer")
-    for part in data.mod.values() if is_mudata(data) else [data]:
+    for part in parts(data).values():
         if part.X is not None or layer is not None:
             yield from there(part, layer)
     yield from one_of(accelerator, "accelerator", ACCELERATORS)

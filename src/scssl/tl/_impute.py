@@ -11,12 +11,14 @@ import numpy as np
 
 from scssl import _keys, _settings
 from scssl._errors import InputError, told, warn
+from scssl._parts import modalities, multimodal, parts
+from scssl._parts import part as part_of
 from scssl._validate import WARNING, Problem, enforce
 from scssl._validate.names import key as check_key
 from scssl._validate.objects import container as check_container
 from scssl._words import listed, nearest
 from scssl._written import free, put
-from scssl.data.container import is_mudata
+from scssl.data.kinds import KINDS, OTHER
 from scssl.data.matrix import csr
 from scssl.data.slots import dense, slot
 from scssl.tasks._regression import by_neighbors
@@ -162,7 +164,7 @@ def _averaged(
     name: str, x: np.ndarray, known: np.ndarray, reference: Any, modality: str, *, k: int, layer: str | None
 ) -> Predicted:
     """The mean of the nearest cells of the reference."""
-    part = _part(reference, modality)
+    part = part_of(reference, modality)
     position = reference.obs_names.get_indexer(part.obs_names)
     values = csr(part, layer=layer)
     _refuse_holes(values.data, modality)
@@ -179,12 +181,8 @@ def _slot(layer: str | None) -> str:
 def _scale(part: Any, layer: str | None) -> str:
     """The scale of the values of a reference, as far as its record says."""
     made = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
-    known = {
-        "rna": f"log1p of counts scaled to {made.get('target_sum') or 'the median'} a cell",
-        "protein": "centred log ratio",
-        "atac": "logarithm of TF-IDF",
-    }
-    of = {None: known.get(made.get("kind", "")), _keys.COUNTS_LAYER: "counts" if made else None}.get(layer)
+    scale = KINDS.get(made.get("kind", ""), OTHER).scale.format(total=made.get("target_sum") or "the median")
+    of = {None: scale, _keys.COUNTS_LAYER: "counts" if made else None}.get(layer)
     return f"{_slot(layer)} of the reference" + (f": {of}" if of else "")
 
 
@@ -193,16 +191,16 @@ def _pair_problems(query: Any, reference: Any, modality: str, use_rep: Any, laye
     yield from embedded(query, reference, use_rep)
     yield from alike(query, reference, use_rep)
     yield from _measured(reference, modality, layer)
-    if not is_mudata(reference):
+    if not multimodal(reference):
         yield from _other_modality(query, reference, modality)
 
 
 def _other_modality(query: Any, reference: Any, modality: str) -> Iterator[Problem]:
     """An AnnData does not say what was measured: features that the query has too are not those of a missing modality."""
-    parts = {name: part for name, part in query.mod.items() if name != modality} if is_mudata(query) else {"": query}
+    others = {name: part for name, part in parts(query).items() if name != modality}
     theirs = set(map(str, reference.var_names))
     fix = f"Pass a MuData, in which modalities have names: mudata.MuData({{{modality!r}: reference}})."
-    for name, part in parts.items():
+    for name, part in others.items():
         shared = len(theirs & set(map(str, part.var_names)))
         where = f"modality {name!r} of the query" if name else "the query"
         message = f"{shared} of {len(theirs)} features of the reference are among the {part.n_vars} of {where}"
@@ -214,12 +212,12 @@ def _other_modality(query: Any, reference: Any, modality: str) -> Iterator[Probl
 
 
 def _measured(reference: Any, modality: Any, layer: str | None) -> Iterator[Problem]:
-    known = list(reference.mod) if is_mudata(reference) else []
-    if is_mudata(reference) and modality not in known:
+    known = modalities(reference)
+    if multimodal(reference) and modality not in known:
         message = f"modality={modality!r} is not in the reference, which has {listed(known)}."
         yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
         return
-    part = _part(reference, modality)
+    part = part_of(reference, modality)
     layers = [str(name) for name in part.layers]
     if (part.X is None) if layer is None else (layer not in layers):
         message = f"{modality!r} of the reference has no values in {_slot(layer)}; its layers are {listed(layers)}."
@@ -232,7 +230,7 @@ def _teacher(model: Model, reference: Any, modality: str, layer: str | None) -> 
         msg = f"method {model.method!r} cannot give values of {modality!r} itself."
         fix = "Pass reference=, cells in which it was measured; the nearest of them are averaged."
         raise InputError(msg, code="needs_reference", parameter="reference", fix=fix)
-    if not is_mudata(reference):
+    if not multimodal(reference):
         msg = f"reference is an AnnData: it holds either what the model embeds, or {modality!r}; both are needed."
         fix = f"Pass a MuData: mudata.MuData({{{next(iter(model.features))!r}: ..., {modality!r}: ...}})."
         raise InputError(msg, code="needs_mudata", parameter="reference", fix=fix)
@@ -242,9 +240,10 @@ def _teacher(model: Model, reference: Any, modality: str, layer: str | None) -> 
 
 def _source(model: Model, data: Any, modality: str) -> str | None:
     """The modality to embed from; ``None`` for a model of one, which must not be the missing one."""
-    usable = [name for name in model.features if name != modality and (not is_mudata(data) or name in data.mod)]
+    there = modalities(data)
+    usable = [name for name in model.features if name != modality and (not there or name in there)]
     if not usable:
-        has = listed(list(data.mod)) if is_mudata(data) else "one modality"
+        has = listed(there) if there else "one modality"
         msg = f"{modality!r} cannot be predicted by a model of {listed(list(model.features))}; the data have {has}."
         fix = "Train a model on a modality that the query has: ssl.tl.fit(mdata, modalities=['rna'])."
         raise InputError(msg, code="no_source", parameter="modality", fix=fix)
@@ -263,10 +262,6 @@ def _decoded(model: Model, query: Any, modality: str, layer: str | None) -> tupl
         return None
     values = decoded(model, query, layer=layer, modality=_source(model, query, modality))
     return values[modality], model.features[modality]
-
-
-def _part(reference: Any, modality: str) -> Any:
-    return reference.mod[modality] if is_mudata(reference) else reference
 
 
 def _refuse_holes(values: np.ndarray, modality: str) -> None:
