@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Json
+
 DEMO_METHODS = ("pca", "untrained", "simclr", "vicreg")
 DEMO_SEEDS = 3
 
@@ -172,14 +174,14 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def _summary(table: Any) -> str:
+def _summary(table: object) -> str:
     """The table of a benchmark as text: mean and spread over seeds, best method first."""
     import scssl as ssl
 
     return ssl.get.summary(table, statistic="text").T.to_string(header=True)
 
 
-def _config(pairs: Sequence[str]) -> dict[str, Any]:
+def _config(pairs: Sequence[str]) -> Json:
     """``["temperature=0.2"]`` as ``{"temperature": 0.2}``."""
     import ast
 

@@ -70,7 +70,7 @@ class Settings:
         return level
 
     @contextmanager
-    def override(self, **values: Any) -> Iterator[Settings]:
+    def override(self, **values: object) -> Iterator[Settings]:
         """Change settings for a ``with`` block."""
         before = replace(self)
         try:
@@ -122,7 +122,7 @@ def wrote(*slots: str) -> None:
     info(f"    added {', '.join(slots)}")
 
 
-def progress(items: Iterable[Any], *, description: str, total: int | None = None, show: bool | None = None) -> Any:
+def progress(items: Iterable[object], *, description: str, total: int | None = None, show: bool | None = None) -> Any:
     """Wrap an iterable in a progress bar; `show` overrides the setting."""
     from importlib.util import find_spec
 

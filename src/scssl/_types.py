@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Mapping
 
     from anndata import AnnData
     from mudata import MuData
 
     Data: TypeAlias = AnnData | MuData
     """Cells in memory or backed by a file."""
-    FilePath: TypeAlias = str | os.PathLike[str]
+    Json: TypeAlias = dict[str, Any]
+    """Plain values by name: text, numbers, lists, as files and ``uns`` hold them."""
+    Facts: TypeAlias = Mapping[str, Any]
+    """As `Json`, and only read."""

@@ -94,7 +94,7 @@ def _sparse(found: Scan, block: Any, row: int, column: int) -> None:
     _fractions(found, values)
 
 
-def _dense(found: Scan, block: Any, row: int) -> None:
+def _dense(found: Scan, block: object, row: int) -> None:
     block = np.asarray(block)
     width = block.shape[1]
     _extremes(found, block, lambda i: (int(i // width) + row, int(i % width)))
@@ -136,7 +136,7 @@ def _fractions(found: Scan, values: np.ndarray) -> None:
         found.fractional += int((some != np.rint(some)).sum())
 
 
-def _identical(stored: Any) -> bool:
+def _identical(stored: object) -> bool:
     """Whether all cells equal the first one; asked only if their totals are equal."""
     first = None
     for _, _, part in blocks(stored):

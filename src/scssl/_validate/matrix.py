@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+    from anndata import AnnData
 
 COUNTS, LOG1P = "counts", "log1p"
 EXPECTED = {"log": LOG1P, "counts": COUNTS}
@@ -25,7 +26,9 @@ EXACT = 2.0**24  # whole numbers above this are not exact in float32
 _SHOWN = 5
 
 
-def matrix(adata: Any, *, layer: str | None = None, expects: str | None = None, genes: Any = None) -> Iterator[Problem]:
+def matrix(
+    adata: AnnData, *, layer: str | None = None, expects: str | None = None, genes: Any = None
+) -> Iterator[Problem]:
     """Check the values of an AnnData; they are read by blocks and never made dense as a whole.
 
     Parameters
@@ -60,7 +63,7 @@ def matrix(adata: Any, *, layer: str | None = None, expects: str | None = None, 
             yield from _silent(adata, found, parameter)
 
 
-def there(adata: Any, layer: str | None) -> Iterator[Problem]:
+def there(adata: object, layer: str | None) -> Iterator[Problem]:
     """The matrix exists and holds numbers; its values are not looked at."""
     yield from _stored(adata, layer)[1]
 
@@ -74,7 +77,7 @@ def _slot(layer: str | None) -> str:
     return "X" if layer is None else f"layers[{layer!r}]"
 
 
-def _stored(adata: Any, layer: str | None) -> tuple[Any, list[Problem]]:
+def _stored(adata: AnnData, layer: str | None) -> tuple[Any, list[Problem]]:
     """The matrix as it is stored if it can be read at all, and what is wrong with the way it is stored."""
     if getattr(adata, "isbacked", False) and not adata.file.is_open:
         message = f"The object is backed by {str(adata.filename)!r}, and that file is closed."
@@ -113,7 +116,7 @@ def _kind(stored: Any, name: str, parameter: str) -> Iterator[Problem]:
         )
 
 
-def _used(adata: Any, genes: Any) -> tuple[np.ndarray | None, list[Problem]]:
+def _used(adata: AnnData, genes: Any) -> tuple[np.ndarray | None, list[Problem]]:
     """Boolean mask of the genes that will be used, and what is wrong with the column that says so."""
     if genes is None:
         return np.ones(adata.n_vars, dtype=bool), []
@@ -138,7 +141,7 @@ def _used(adata: Any, genes: Any) -> tuple[np.ndarray | None, list[Problem]]:
     return column.to_numpy().astype(bool), []
 
 
-def _numbers(adata: Any, found: Scan, name: str, parameter: str) -> Iterator[Problem]:
+def _numbers(adata: AnnData, found: Scan, name: str, parameter: str) -> Iterator[Problem]:
     if found.n_bad == 0 and max(found.high, -found.low) > LARGEST:
         message = f"{name} holds values from {found.low:.4g} to {found.high:.4g}; float32 ends at {LARGEST:.4g}."
         fix = "Look at the step that made them: no count and no logarithm is that large."
@@ -154,7 +157,7 @@ def _numbers(adata: Any, found: Scan, name: str, parameter: str) -> Iterator[Pro
     yield Problem("not_finite_values", parameter, message, fix)
 
 
-def _scale(found: Scan, name: str, parameter: str, expects: str | None, adata: Any) -> Iterator[Problem]:
+def _scale(found: Scan, name: str, parameter: str, expects: str | None, adata: AnnData) -> Iterator[Problem]:
     """Whether the values are on the scale that is needed."""
     if not found.cells.any():
         message = f"All {adata.n_obs} x {adata.n_vars} values of {name} are zero."
@@ -174,7 +177,7 @@ def _scale(found: Scan, name: str, parameter: str, expects: str | None, adata: A
         yield from _not_logged(found, name, parameter, adata)
 
 
-def _not_counts(found: Scan, name: str, parameter: str, adata: Any) -> Iterator[Problem]:
+def _not_counts(found: Scan, name: str, parameter: str, adata: object) -> Iterator[Problem]:
     share = f"{found.fractions:.0%} of the values above zero are not whole numbers, the largest is {found.high:.4g}"
     if log_normalised(found):
         fix = _other_layer(adata, name) or "If there are no counts, use a method that takes log-normalised values."
@@ -189,7 +192,7 @@ def _not_counts(found: Scan, name: str, parameter: str, adata: Any) -> Iterator[
         yield Problem("counts_not_exact", parameter, message, severity=WARNING)
 
 
-def _not_logged(found: Scan, name: str, parameter: str, adata: Any) -> Iterator[Problem]:
+def _not_logged(found: Scan, name: str, parameter: str, adata: object) -> Iterator[Problem]:
     fix = "Run ssl.pp.recipe(adata) first, which keeps the counts in a layer and log-normalises."
     if found.fractions == 0 and found.high > 1:
         message = f"{name} looks like counts: whole numbers up to {found.high:.4g}. Log-normalised values are needed."
@@ -201,13 +204,13 @@ def _not_logged(found: Scan, name: str, parameter: str, adata: Any) -> Iterator[
         yield Problem("looks_not_logged", parameter, message, fix)
 
 
-def _recipe_from_counts(adata: Any, name: str) -> str:
+def _recipe_from_counts(adata: AnnData, name: str) -> str:
     """The line that makes log-normalised values again, if the counts are there."""
     kept = _keys.COUNTS_LAYER in adata.layers and _slot(_keys.COUNTS_LAYER) != name
     return f"Start again from the counts: ssl.pp.recipe(adata, layer={_keys.COUNTS_LAYER!r})." if kept else ""
 
 
-def _other_layer(adata: Any, name: str) -> str:
+def _other_layer(adata: AnnData, name: str) -> str:
     """The line that reads counts from elsewhere, if there is such a layer."""
     layers = [str(layer) for layer in adata.layers if _slot(str(layer)) != name]
     chosen = next((layer for layer in (_keys.COUNTS_LAYER, "raw_counts", "raw") if layer in layers), "")
@@ -216,7 +219,7 @@ def _other_layer(adata: Any, name: str) -> str:
     return f"Pass layer= if one of the layers {listed(layers)} holds them." if layers else ""
 
 
-def _empty(adata: Any, found: Scan, name: str, parameter: str, expects: str | None) -> Iterator[Problem]:
+def _empty(adata: AnnData, found: Scan, name: str, parameter: str, expects: str | None) -> Iterator[Problem]:
     if not found.cells.any():
         return
     empty, unused = ~found.cells, found.cells & ~found.cells_used
@@ -237,7 +240,7 @@ def _empty(adata: Any, found: Scan, name: str, parameter: str, expects: str | No
         yield Problem("identical_cells", parameter, message, "Check how the object was made.")
 
 
-def _silent(adata: Any, found: Scan, parameter: str) -> Iterator[Problem]:
+def _silent(adata: AnnData, found: Scan, parameter: str) -> Iterator[Problem]:
     """Selected genes that no cell has. Not asked of cells to be embedded, where they are nothing unusual."""
     silent = ~found.genes & found.used
     if silent.any():

@@ -14,8 +14,10 @@ from scssl._words import listed, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scssl._types import Data
 
-def places(data: Any, name: str) -> dict[str, pd.Series]:
+
+def places(data: Data, name: str) -> dict[str, pd.Series]:
     """The columns that `name` may mean, by the place where they stand, one value a cell; the first ones count most.
 
     In a MuData they are: the column of the whole object; the own columns of the modalities; copies of these that were
@@ -39,7 +41,7 @@ def places(data: Any, name: str) -> dict[str, pd.Series]:
     return there
 
 
-def found(data: Any, name: str) -> pd.Series | None:
+def found(data: object, name: str) -> pd.Series | None:
     """The column `name`: of the whole object if it has one, else of the modalities, each cell from the first that names it.
 
     ``None`` if there is no such column; a frame if several columns of one table have the name.
@@ -56,7 +58,7 @@ def found(data: Any, name: str) -> pd.Series | None:
     return first if first.isna().any() else first.infer_objects()
 
 
-def disagreement(data: Any, name: str, parameter: str) -> Iterator[Problem]:
+def disagreement(data: Data, name: str, parameter: str) -> Iterator[Problem]:
     """Places of one column that name cells differently: which of them is used."""
     there = places(data, name)
     used = found(data, name) if len(there) > 1 else None
@@ -103,7 +105,7 @@ def _completed(first: pd.Series, other: pd.Series) -> pd.Series:
     return pd.Series(values, index=first.index, name=first.name, dtype=object)
 
 
-def present(data: Any, name: Any, parameter: str) -> Iterator[Problem]:
+def present(data: Data, name: Any, parameter: str) -> Iterator[Problem]:
     """The column exists somewhere."""
     if not isinstance(name, str):
         message = f"{parameter}={name!r} is of type {type(name).__name__}, expected the name of a column of obs."

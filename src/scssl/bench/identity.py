@@ -25,6 +25,8 @@ from scssl.models.applies import LABELS, modalities_for
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anndata import AnnData
+
     from scssl.bench.lines import Entry
     from scssl.bench.plan import Setting
 
@@ -45,7 +47,7 @@ class Content:
         Hash of all that scores read.
     """
 
-    def __init__(self, data: Any, whole: str) -> None:
+    def __init__(self, data: object, whole: str) -> None:
         self.data, self.whole = data, whole
         self._known: dict[tuple[str, ...], str] = {}
 
@@ -80,13 +82,13 @@ class Content:
                 found += self.choice(name, part)
         return found
 
-    def values(self, name: str, part: Any, layer: str | None) -> str:
+    def values(self, name: str, part: AnnData, layer: str | None) -> str:
         """Hash of the values of a layer with the names of cells and genes; empty if there is no such layer."""
         if layer is not None and layer not in part.layers:
             return ""
         return self._once(("values", name, str(layer)), lambda: data_id(part, layer=layer))
 
-    def marked(self, name: str, part: Any, mask_by: str | None) -> str:
+    def marked(self, name: str, part: AnnData, mask_by: str | None) -> str:
         """Hash of the genes that a column of ``var`` marks."""
         if mask_by is None or mask_by not in part.var:
             return ""
@@ -101,7 +103,7 @@ class Content:
             ("column", key), lambda: _sha("\0".join(column(self.data, key, parameter=key).astype(str)).encode())
         )
 
-    def choice(self, name: str, part: Any) -> list[Any]:
+    def choice(self, name: str, part: object) -> list[Any]:
         """The recipe by which variable genes are chosen again, and what it reads."""
         done = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
         found: list[Any] = [done.get(field) for field in CHOICE]  # not when it was run

@@ -22,6 +22,7 @@ from scssl.models.applies import LABELS, obstacles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scssl._types import Data, Facts, Json
     from scssl.bench.question import Split
     from scssl.models.finetune import Tuning
     from scssl.models.fit import Request
@@ -67,7 +68,7 @@ class Entry:
         """Whether the model learns the labels of the cells it is trained on."""
         return self.options.get(_FINETUNE) is not None
 
-    def tuning(self, label_key: str, **shared: Any) -> Tuning:
+    def tuning(self, label_key: str, **shared: object) -> Tuning:
         """The second stage of a line that has one: ``"all"``, or ``{"train": "all", "max_epochs": 20}``."""
         from scssl.models.finetune import Tuning
 
@@ -96,7 +97,7 @@ class Entry:
         if not self.given:
             self.ingredients(batch_key)
 
-    def reason_against(self, data: Any, split: Split, *, batch_key: str | None) -> str:
+    def reason_against(self, data: object, split: Split, *, batch_key: str | None) -> str:
         """Why the line cannot be computed of these data without the cells of a split, in words; empty if it can."""
         if self.given:
             return ""
@@ -108,7 +109,7 @@ class Entry:
         found = next(asked, None)
         return "" if found is None else f"{found.message} {found.fix}".strip()
 
-    def ingredients(self, batch_key: str | None) -> dict[str, Any]:
+    def ingredients(self, batch_key: str | None) -> Json:
         """All that decides the model besides data and seed, with every default written out."""
         from scssl.methods._base import plain
         from scssl.models.fit import within_batch
@@ -132,7 +133,7 @@ def _base(method: str, batch_key: str | None) -> Request:
 
 
 def entries(
-    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]],
+    methods: str | Sequence[str] | Mapping[str, Facts],
     *,
     label_key: str | None = None,
     optional: bool = False,
@@ -164,7 +165,7 @@ def entries(
     return made
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
+def _plain(options: Json) -> Json:
     """Options as a plan keeps them: plain values, views by their description."""
     if options.get("views") is not None:
         from scssl.views.pipeline import describe, resolve
@@ -173,7 +174,7 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
 
 
-def given(data: Any, embeddings: str | Sequence[str]) -> list[Entry]:
+def given(data: Data, embeddings: str | Sequence[str]) -> list[Entry]:
     """Lines for embeddings that are in ``obsm``, whoever made them.
 
     Raises

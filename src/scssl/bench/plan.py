@@ -24,6 +24,7 @@ from scssl.tasks._values import source_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scssl._types import Data, Facts
     from scssl.bench.lines import Entry
     from scssl.models.fit import Request
 
@@ -157,7 +158,7 @@ class Plan:
             fix = "Write it again with: scssl benchmark data.h5ad --plan plan.json"
             raise InputError(msg, code="bad_plan", parameter="plan", fix=fix) from error
 
-    def verify(self, data: Any) -> None:
+    def verify(self, data: object) -> None:
         """Make sure that the identifiers of the plan are those of these data and of the installed code.
 
         Raises
@@ -185,9 +186,9 @@ class Plan:
 
 
 def plan(
-    data: Any,
+    data: Data,
     *,
-    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]],
+    methods: str | Sequence[str] | Mapping[str, Facts],
     tasks: str | Sequence[str] | None,
     seeds: int | Sequence[int],
     batch_key: str | None,
@@ -269,7 +270,9 @@ def _check_taught(chosen: Sequence[Entry], label_key: str | None, whole: Sequenc
             raise InputError(msg, code="labels_seen", parameter="tasks", fix=fix)
 
 
-def _inputs(entry: Entry, tasks: tuple[str, ...], data: Any, target: str | None) -> list[tuple[Entry, tuple[str, ...]]]:
+def _inputs(
+    entry: Entry, tasks: tuple[str, ...], data: object, target: str | None
+) -> list[tuple[Entry, tuple[str, ...]]]:
     """A line with all its tasks.
 
     A method that cannot embed cells from one of its modalities is trained on that one alone for the tasks that ask for it.

@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 def run(
     plan: Plan,
-    data: Any,
+    data: object,
     *,
     policy: str = MISSING,
     n_jobs: int | None = None,
@@ -82,7 +82,7 @@ def run(
 
 
 def _all(
-    plan: Plan, data: Any, *, policy: str, n_jobs: int | None, timeout: float | None, progress: bool | None
+    plan: Plan, data: object, *, policy: str, n_jobs: int | None, timeout: float | None, progress: bool | None
 ) -> Iterator[Done]:
     """What is there already, then what is done now."""
     setting = plan.setting

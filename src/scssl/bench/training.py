@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +17,16 @@ from scssl.data.matrix import csr
 from scssl.data.recipe import select_genes
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scssl._types import Data, Json
     from scssl.bench.lines import Entry
     from scssl.bench.plan import Job, Setting
     from scssl.models.fit import Request
     from scssl.models.model import Model
 
 
-def trained(job: Job, entry: Entry, data: Any, setting: Setting) -> tuple[Model, float]:
+def trained(job: Job, entry: Entry, data: object, setting: Setting) -> tuple[Model, float]:
     """The model of a job, trained without the cells that are held out, and the seconds it took."""
     from scssl.models.fit import fit
 
@@ -42,7 +45,7 @@ def trained(job: Job, entry: Entry, data: Any, setting: Setting) -> tuple[Model,
     return model, time.perf_counter() - started
 
 
-def _taught(model: Model, training: Any, entry: Entry, setting: Setting, *, seed: int) -> Model:
+def _taught(model: Model, training: Data, entry: Entry, setting: Setting, *, seed: int) -> Model:
     """The model, fine-tuned on the labels of the cells that are not held out; `training` is a private object."""
     from scssl.models.finetune import finetune
 
@@ -55,7 +58,7 @@ def _taught(model: Model, training: Any, entry: Entry, setting: Setting, *, seed
     return finetune(training, model, entry.tuning(key, **shared))
 
 
-def _choose_genes_again(training: Any, request: Request) -> None:
+def _choose_genes_again(training: object, request: Request) -> None:
     """Mark the variable genes of the training cells alone, by the recipe that was run on all cells."""
     if request.mask_by != _keys.HIGHLY_VARIABLE:
         return
@@ -65,7 +68,7 @@ def _choose_genes_again(training: Any, request: Request) -> None:
             part.var[_keys.HIGHLY_VARIABLE] = _variable(training, part, json.loads(recipe), request.layer)
 
 
-def _variable(training: Any, part: Any, done: dict[str, Any], layer: str | None) -> np.ndarray:
+def _variable(training: Data, part: AnnData, done: Json, layer: str | None) -> np.ndarray:
     key = done.get("batch_key")
     batch = column(training, key, parameter="batch_key").astype(str)[part.obs_names].to_numpy() if key else None
     values = csr(part, layer=_keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else layer)

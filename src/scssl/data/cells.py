@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from anndata import AnnData
+
+    from scssl._types import Data
+
 LOG, COUNTS = "log", "counts"
 BATCH, LABEL = "batch", "label"
 
@@ -80,7 +84,7 @@ class Cells:
     @classmethod
     def from_data(
         cls,
-        data: Any,
+        data: Data,
         *,
         layer: str | None = None,
         batch_key: str | None = None,
@@ -127,7 +131,7 @@ class Cells:
     @classmethod
     def aligned(
         cls,
-        data: Any,
+        data: Data,
         genes: Mapping[str, np.ndarray],
         *,
         layer: str | None = None,
@@ -254,7 +258,7 @@ def _lacked(there: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: has for name, has in there.items() if not has.all()}
 
 
-def _chosen(part: Any, mask_by: str | None) -> np.ndarray:
+def _chosen(part: AnnData, mask_by: str | None) -> np.ndarray:
     """Genes to use: those that are marked, all where nothing is marked (protein, no recipe)."""
     absent = mask_by == _keys.HIGHLY_VARIABLE and mask_by not in part.var
     return genes_of(part, None if absent else mask_by)

@@ -16,15 +16,16 @@ from scssl.data.calm import calm
 from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
+    from anndata import AnnData
 
-    from scssl._types import Data
+    from scssl._types import Data, Facts, Json
     from scssl._validate import Problem
 
 
-def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, Any]:
+def parts_of(data: object, modalities: Sequence[str] | None = None) -> Json:
     """The AnnData of each modality that is asked for, with those of the cells that it has.
 
     An AnnData is a single modality, called ``rna`` if nothing else is asked for.
@@ -45,13 +46,13 @@ def parts_of(data: Any, modalities: Sequence[str] | None = None) -> dict[str, An
     return {name: _in_order(data.mod[name], data.obs_names) for name in wanted}
 
 
-def _in_order(part: Any, names: pd.Index) -> Any:
+def _in_order(part: AnnData, names: pd.Index) -> Any:
     """The modality with its cells in the order of the whole object, which may have more."""
     names = names if len(part.obs_names) == len(names) else names[names.isin(part.obs_names)]
     return part if part.obs_names.equals(names) else part[names]
 
 
-def asked(data: Any, names: list[str]) -> list[str] | None:
+def asked(data: object, names: list[str]) -> list[str] | None:
     """The modalities of a model that are to be asked of an object: an AnnData is taken for an only one."""
     return names if multimodal(data) or len(names) == 1 else None
 
@@ -75,7 +76,7 @@ def copied(data: Data) -> Data:
         return data.copy()
 
 
-def measured_in(data: Any, parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def measured_in(data: Data, parts: Facts) -> dict[str, np.ndarray]:
     """For each modality which of all cells have it."""
     return {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
 
@@ -91,6 +92,6 @@ def spread(matrix: Any, there: np.ndarray) -> Any:
     return sp.csr_matrix((matrix.data, matrix.indices, np.cumsum(lengths)), shape=(len(there), matrix.shape[1]))
 
 
-def counts_layer(part: Any, layer: str | None = None) -> str | None:
+def counts_layer(part: AnnData, layer: str | None = None) -> str | None:
     """The layer of an AnnData that holds the counts: the one that is named, else ``"counts"``; ``None`` for ``X``."""
     return layer if layer is not None or _keys.COUNTS_LAYER not in part.layers else _keys.COUNTS_LAYER

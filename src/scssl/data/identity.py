@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import scipy.sparse as sp
+    from anndata import AnnData
 
     from scssl.data.cells import Cells
 
 
 def data_id(
-    data: Any,
+    data: object,
     *,
     layer: str | None = None,
     columns: Sequence[str | None] = (),
@@ -84,7 +85,7 @@ def _add(digest: Any, matrix: sp.csr_matrix) -> None:
         digest.update(np.ascontiguousarray(array).data)
 
 
-def _add_by_blocks(digest: Any, part: Any, layer: str | None) -> None:
+def _add_by_blocks(digest: Any, part: AnnData, layer: str | None) -> None:
     """What :func:`_add` does, of a matrix that is larger than memory: three passes over it, one for each array."""
     end = np.zeros(1, dtype=np.int64)
     digest.update(end.data)
@@ -98,5 +99,5 @@ def _add_by_blocks(digest: Any, part: Any, layer: str | None) -> None:
         digest.update(np.ascontiguousarray(block.data).data)
 
 
-def _hash(values: Any) -> bytes:
+def _hash(values: object) -> bytes:
     return pd.util.hash_array(np.asarray(values, dtype=object)).tobytes()

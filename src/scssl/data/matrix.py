@@ -32,7 +32,7 @@ def rows(adata: ad.AnnData, start: int, stop: int, layer: str | None = None) -> 
     return _loaded(values(adata, layer)[start:stop])
 
 
-def _loaded(part: Any) -> Any:
+def _loaded(part: object) -> Any:
     for load in ("to_memory", "compute"):  # anndata's backed sparse matrices, dask arrays
         part = getattr(part, load)() if hasattr(part, load) else part
     return part

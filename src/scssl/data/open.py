@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from scssl._types import Json
+
 
 SUFFIXES = H5AD, ZARR, H5MU = (".h5ad", ".zarr", ".h5mu")
 
@@ -50,7 +52,7 @@ def read(path: Path) -> Any:
         raise _damaged(path, error) from error
 
 
-def write(data: Any, path: Path) -> None:
+def write(data: object, path: Path) -> None:
     """Write an AnnData or MuData into a file of the type that the path names, as a whole or not at all."""
     with _files.atomic(path) as temporary, calm():
         getattr(data, f"write_{_suffix(path, parameter='out')[1:]}")(temporary)
@@ -136,7 +138,7 @@ def _lazy(group: Any) -> Any:
     def embedding(stored: Any) -> Any:
         return stored if stored.attrs.get("encoding-type") == "array" else read_elem(stored)
 
-    def each(name: str, read: Callable[[Any], Any]) -> dict[str, Any]:
+    def each(name: str, read: Callable[[Any], Any]) -> Json:
         return {key: read(group[name][key]) for key in group[name]} if name in group else {}
 
     kept = {name: read_elem(group[name]) for name in ("obs", "var", "uns", "varm", "obsp") if name in group}

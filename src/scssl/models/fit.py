@@ -75,7 +75,7 @@ class Request:
     init: Model | None = None
 
 
-def problems(data: Any, request: Request) -> Iterator[Problem]:
+def problems(data: object, request: Request) -> Iterator[Problem]:
     """What is wrong with the data for this request."""
     spec = METHODS.describe(request.method)
     yield from check_config.seed(request.seed)
@@ -129,12 +129,12 @@ def within_batch(spec: MethodSpec, request: Request) -> str:
     return asked
 
 
-def fit(data: Any, request: Request) -> Model:
+def fit(data: object, request: Request) -> Model:
     """Check, train, and describe what was done. The data are not changed."""
     return fitted(data, request)[0]
 
 
-def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
+def fitted(data: object, request: Request) -> tuple[Model, Cells]:
     """As :func:`fit`, with the cells that were read, which need not be checked and read again to be embedded."""
     kind = METHODS.get(request.method)
     config = kind.configure(request.preset, **request.config)
@@ -196,7 +196,7 @@ def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
     return Model(method, cells.genes, record.plain(), pd.DataFrame(history), accelerator=request.accelerator), cells
 
 
-def _layer(part: Any, spec: MethodSpec, request: Request) -> str | None:
+def _layer(part: object, spec: MethodSpec, request: Request) -> str | None:
     """Where the values of a modality are read."""
     return counts_layer(part, request.layer) if spec.values == COUNTS else request.layer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from scssl._types import Facts
     from scssl.data.align import Alignment
     from scssl.data.cells import Cells
     from scssl.methods._base import Method, Transductive
@@ -66,7 +67,7 @@ class Model:
         self,
         module: Method,
         features: Mapping[str, np.ndarray],
-        record: Mapping[str, Any],
+        record: Facts,
         history: pd.DataFrame,
         *,
         accelerator: str = "auto",
@@ -116,7 +117,7 @@ class Model:
         return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}{labels}>"
 
     def embed(
-        self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
+        self, data: object, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
     ) -> np.ndarray:
         """The embedding of any data, genes aligned by name.
 
@@ -144,7 +145,7 @@ class Model:
         return self.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)[0]
 
     def embed_with_report(
-        self, data: Any, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
+        self, data: object, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
         enforce(whole(batch_size, "batch_size", example=self.module.cells_at_a_time))
@@ -158,7 +159,7 @@ class Model:
 
     def continued(
         self,
-        data: Any,
+        data: object,
         *,
         layer: str | None = None,
         batch_key: str | None = None,
@@ -194,7 +195,7 @@ class Model:
             self, data, layer=layer, batch_key=batch_key, max_epochs=max_epochs, seed=seed, progress=progress
         )
 
-    def _refuse_others(self, data: Any, cells: Cells, *, layer: str | None) -> None:
+    def _refuse_others(self, data: object, cells: Cells, *, layer: str | None) -> None:
         """Refuse other cells than those the model was fitted to, if it embeds no others."""
         key = self.record["batch_key"] or None
         if (
@@ -204,7 +205,7 @@ class Model:
             self.module.embed(cells)  # says so, in its own words
 
     def classify(
-        self, data: Any, *, layer: str | None = None, batch_size: int | None = None
+        self, data: object, *, layer: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The labels that a fine-tuned model gives to any cells, genes aligned by name.
 
@@ -234,7 +235,7 @@ class Model:
         return resolve_device(settings.accelerator if self.accelerator == "auto" else self.accelerator)
 
     def cells(
-        self, data: Any, *, layer: str | None = None, modality: str | None = None, stream: bool = True
+        self, data: object, *, layer: str | None = None, modality: str | None = None, stream: bool = True
     ) -> tuple[Cells, dict[str, Alignment]]:
         """Cells as the model reads them: checked, genes in its order, batches that it knows by name."""
         return cells_of(self, data, layer=layer, modality=modality, stream=stream)

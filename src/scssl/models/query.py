@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,13 +23,14 @@ from scssl.data.kinds import kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scssl._types import Data
     from scssl.data.align import Alignment
     from scssl.methods._base import Method
     from scssl.models.model import Model
 
 
 def cells_of(
-    model: Model, data: Any, *, layer: str | None = None, modality: str | None = None, stream: bool = True
+    model: Model, data: object, *, layer: str | None = None, modality: str | None = None, stream: bool = True
 ) -> tuple[Cells, dict[str, Alignment]]:
     """Cells as the model reads them, and how its genes were found in the data."""
     spec = model.module.spec
@@ -73,7 +74,7 @@ def blocks(n_obs: int, size: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + size, n_obs))
 
 
-def _with_batches(model: Model, data: Any, cells: Cells) -> Cells:
+def _with_batches(model: Model, data: object, cells: Cells) -> Cells:
     """The cells with the batches that the data name; without any if they do not."""
     key, known = model.record["batch_key"], model.module.batches
     if next(present(data, key, "batch_key"), None) is not None:
@@ -97,7 +98,7 @@ def _features(model: Model, modality: str | None) -> dict[str, np.ndarray]:
     return {modality: model.features[modality]}
 
 
-def _problems(model: Model, data: Any, layer: str | None, names: list[str]) -> Iterator[Problem]:
+def _problems(model: Model, data: Data, layer: str | None, names: list[str]) -> Iterator[Problem]:
     yield from check_objects.container(data)
     if data.n_obs == 0:
         fix = "Check the filter that was applied last: adata[mask].n_obs."

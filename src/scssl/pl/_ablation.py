@@ -156,7 +156,7 @@ def _chosen(lines: pd.DataFrame, axes: list[str], x: str | None, y: str | None) 
     return across, y if y is not None or square or not rest else rest[0]
 
 
-def _as_pairs(values: Sequence[Any]) -> list[str] | None:
+def _as_pairs(values: Sequence[object]) -> list[str] | None:
     """Names of views, if the values are single views and pairs of them."""
     parts = [str(value).split("+") for value in values]
     names = list(dict.fromkeys(name for part in parts for name in part))
@@ -338,7 +338,7 @@ class _Panel:
             ax.axhline(random.mean(), color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
 
 
-def _text(mark: Any) -> str:
+def _text(mark: object) -> str:
     return f"{mark:g}" if isinstance(mark, int | float | np.number) else str(mark)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -70,7 +70,7 @@ def check(
 
 
 def _all(
-    data: Any, *, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None
+    data: object, *, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None
 ) -> Iterator[Problem]:
     values = None
     if method is not None:
@@ -91,7 +91,7 @@ def _all(
         yield from told_of(data, name, _part(part, layer, values, of_genes=of_genes))
 
 
-def _part(adata: Any, layer: str | None, values: str | None, *, of_genes: bool) -> Iterator[Problem]:
+def _part(adata: object, layer: str | None, values: str | None, *, of_genes: bool) -> Iterator[Problem]:
     layer = counts_layer(adata, layer) if values == matrix.COUNTS else layer
     expects = matrix.EXPECTED[values] if values is not None and of_genes else None
     yield from sizes.sizes(adata)

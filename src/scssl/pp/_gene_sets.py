@@ -111,7 +111,7 @@ def gene_sets(
     )
 
 
-def _problems(adata: Any, gene_key: str | None, key_added: Any) -> Iterator[Problem]:
+def _problems(adata: AnnData, gene_key: str | None, key_added: Any) -> Iterator[Problem]:
     yield from objects.container(adata)
     yield from names.key(key_added, parameter="key_added")
     if multimodal(adata):
@@ -124,7 +124,7 @@ def _problems(adata: Any, gene_key: str | None, key_added: Any) -> Iterator[Prob
         raise unknown("column of var", gene_key, [str(c) for c in adata.var], parameter="gene_key")  # noqa: EM101
 
 
-def _sizes(min_genes: Any, max_genes: Any) -> None:
+def _sizes(min_genes: object, max_genes: object) -> None:
     for name, value in {"min_genes": min_genes, "max_genes": 1 if max_genes is None else max_genes}.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             msg = f"{name}={value!r} is not a whole number of at least 1."

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data, Json
+
 
 @dataclass(frozen=True)
 class _Plan:
@@ -148,7 +150,7 @@ def _arguments(plan: _Plan) -> Iterator[Problem]:
         yield Problem("unknown_flavor", "flavor", message, fix)
 
 
-def _object(data: Any) -> Iterator[Problem]:
+def _object(data: Data) -> Iterator[Problem]:
     yield from objects.container(data)
     if getattr(data, "isbacked", False):
         message = f"The object is backed by the file {str(data.filename)!r}, whose matrix would have to be rewritten."
@@ -167,14 +169,14 @@ def _object(data: Any) -> Iterator[Problem]:
             yield Problem("modality_left_alone", "data", message, severity=WARNING)
 
 
-def _parts(data: Any) -> dict[str, Any]:
+def _parts(data: object) -> Json:
     """The AnnData of each modality with a known name; an AnnData is RNA."""
     if not multimodal(data):
         return {RNA.name: data}
     return {name: part for name, part in parts(data).items() if kind_of(name).name}
 
 
-def _problems(data: Any, parts: dict[str, Any], plan: _Plan) -> Iterator[Problem]:
+def _problems(data: object, parts: Json, plan: _Plan) -> Iterator[Problem]:
     """What is wrong with the values and columns; messages about a modality begin with its name."""
     yield from _object(data)
     for name, part in parts.items():
@@ -183,7 +185,7 @@ def _problems(data: Any, parts: dict[str, Any], plan: _Plan) -> Iterator[Problem
         yield from columns.batch(data, plan.batch_key)
 
 
-def _problems_of(adata: Any, kind: Kind, plan: _Plan) -> Iterator[Problem]:
+def _problems_of(adata: AnnData, kind: Kind, plan: _Plan) -> Iterator[Problem]:
     yield from sizes.sizes(adata)
     yield from names.names(adata)
     for problem in matrix.matrix(adata, layer=plan.layer, expects=matrix.COUNTS):
@@ -202,7 +204,7 @@ def _problems_of(adata: Any, kind: Kind, plan: _Plan) -> Iterator[Problem]:
         yield from _own_genes(adata, plan)
 
 
-def _own_genes(adata: Any, plan: _Plan) -> Iterator[Problem]:
+def _own_genes(adata: AnnData, plan: _Plan) -> Iterator[Problem]:
     """The user's choice of genes is not replaced by ours unasked."""
     for problem in free(adata, "var", [_keys.HIGHLY_VARIABLE], "", overwrite=plan.overwrite):
         whose = problem.message.partition(";")[0]
@@ -211,7 +213,7 @@ def _own_genes(adata: Any, plan: _Plan) -> Iterator[Problem]:
         yield replace(problem, code="genes_chosen", parameter="data", message=message, fix=fix)
 
 
-def _no_counts(adata: Any, problem: Problem, plan: _Plan) -> Problem:
+def _no_counts(adata: AnnData, problem: Problem, plan: _Plan) -> Problem:
     """The one confusion that happens to everybody, in the words for where it happened."""
     done = _keys.RECIPE in _keys.peek(adata)
     again = f"{problem.message} The recipe starts from counts"
@@ -231,13 +233,13 @@ def _place(plan: _Plan) -> str:
     return "X" if plan.layer is None else f"layers[{plan.layer!r}]"
 
 
-def _equal(adata: Any, one: str | None, other: str | None) -> bool:
+def _equal(adata: object, one: str | None, other: str | None) -> bool:
     """Whether two matrices of an object hold the same values, whatever they are stored as."""
     pairs = zip(by_blocks(adata, one), by_blocks(adata, other), strict=True)
     return all((a != b).nnz == 0 for a, b in pairs)
 
 
-def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | None) -> _Prepared:
+def _prepare(data: Data, named: tuple[str, Any], plan: _Plan, known: pd.Series | None) -> _Prepared:
     """Compute everything for one modality; nothing is written."""
     name, adata = named
     counts = csr(adata, layer=plan.layer)
@@ -276,7 +278,7 @@ def _refuse_lost(counts: sp.csr_matrix, x: sp.csr_matrix, name: str, plan: _Plan
         raise InputError(msg, code="beyond_float32", parameter="target_sum", fix=fix)
 
 
-def _record(kind: Kind, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray) -> dict[str, Any]:
+def _record(kind: Kind, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray) -> Json:
     return {
         "kind": kind.name,
         "layer": plan.layer,
@@ -291,7 +293,7 @@ def _record(kind: Kind, plan: _Plan, mask: np.ndarray | None, selected: np.ndarr
     }
 
 
-def _write(target: Any, prepared: dict[str, _Prepared], notes: list[str]) -> None:
+def _write(target: object, prepared: dict[str, _Prepared], notes: list[str]) -> None:
     for name, part in prepared.items():
         adata = part_of(target, name)
         was_view = adata.is_view

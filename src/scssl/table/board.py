@@ -19,6 +19,7 @@ from scssl.table.statistics import BATCH, BIO, TOTAL, TOTALS, controls
 
 if TYPE_CHECKING:
     from scssl._protocol import Protocol
+    from scssl._types import Json
 
 GROUP_TITLES = {
     TOTALS: "Totals",
@@ -336,7 +337,7 @@ def _notes(lines: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     return lines.assign(mark=marks), tuple(notes)
 
 
-def _facts(rows: pd.DataFrame) -> dict[str, Any]:
+def _facts(rows: pd.DataFrame) -> Json:
     data = rows.drop_duplicates("data_id")
     methods = rows[~rows["method"].isin(controls())]
     return {
@@ -351,7 +352,7 @@ def _facts(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def simulation(data: Any) -> str:
+def simulation(data: object) -> str:
     """What an object says about simulated values or batches, for the small print; empty if it says nothing."""
     text = getattr(data, "uns", {}).get("simulation", "")
     if not text:

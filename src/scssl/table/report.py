@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scssl._protocol import Protocol
+    from scssl._types import Json
 
 
 _WHY_NOT = {_results.NOT_APPLICABLE: "–"}
@@ -120,7 +121,7 @@ def _template() -> jinja2.Template:
     return environment.from_string(source)
 
 
-def _scores(table: Board, task: str, order: Sequence[str], bold: set[tuple[str, str]]) -> dict[str, Any]:
+def _scores(table: Board, task: str, order: Sequence[str], bold: set[tuple[str, str]]) -> Json:
     """The table of a task: methods in the order of their ranks, then the controls that have a number in it."""
     own = table.columns[table.columns["task"] == task]
     others = table.lines.index.difference(table.methods.index, sort=False)
@@ -132,7 +133,7 @@ def _scores(table: Board, task: str, order: Sequence[str], bold: set[tuple[str, 
     }
 
 
-def _groups(columns: pd.DataFrame) -> list[dict[str, Any]]:
+def _groups(columns: pd.DataFrame) -> list[Json]:
     return [
         {
             "title": GROUP_TITLES.get(part["group"].iloc[0], part["group"].iloc[0].replace("_", " ").capitalize()),
@@ -142,7 +143,7 @@ def _groups(columns: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _heads(columns: pd.DataFrame) -> list[dict[str, Any]]:
+def _heads(columns: pd.DataFrame) -> list[Json]:
     first = ~columns["block"].duplicated()
     return [
         {
@@ -155,7 +156,7 @@ def _heads(columns: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _line(table: Board, columns: pd.DataFrame, label: str, bold: set[tuple[str, str]]) -> dict[str, Any]:
+def _line(table: Board, columns: pd.DataFrame, label: str, bold: set[tuple[str, str]]) -> Json:
     line: Any = table.lines.loc[label]
     control = bool(line["control"])
     return {
@@ -170,7 +171,7 @@ def _line(table: Board, columns: pd.DataFrame, label: str, bold: set[tuple[str, 
     }
 
 
-def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any]:
+def _cell(table: Board, label: str, column: str, *, bold: bool) -> Json:
     value, wide = float(table.mean[column][label]), table.half_width(label, column)
     about, status = table.columns.loc[column], str(table.status[column][label])
     return {
@@ -184,7 +185,7 @@ def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any
     }
 
 
-def _data(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _data(rows: pd.DataFrame) -> list[Json]:
     """What was run on: name, identifier of the content, cells, and by how many lines and seeds."""
     rows = rows[~rows["method"].isin(statistics.controls())]
     found = rows.groupby(["data", "data_id"], sort=False).agg(
@@ -205,7 +206,7 @@ def _title(task: str) -> str:
     return TASKS.describe(task).title if task in TASKS else task.replace("_", " ").capitalize()
 
 
-def _policies(table: Board) -> list[dict[str, Any]]:
+def _policies(table: Board) -> list[Json]:
     """Numbers that lack something, under both ways of counting what failed."""
     drop, floor = table.policies[DROP], table.policies[FLOOR]
     return [
@@ -232,7 +233,7 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else number(value, 3)
 
 
-def _tasks(table: Board, bold: set[tuple[str, str]]) -> list[dict[str, Any]]:
+def _tasks(table: Board, bold: set[tuple[str, str]]) -> list[Json]:
     """For each task what it says in words, its table and its figures."""
     placed, words = ranks(table), advise(table).set_index("task")[SENTENCE]
     found = []
@@ -256,7 +257,7 @@ def _tasks(table: Board, bold: set[tuple[str, str]]) -> list[dict[str, Any]]:
     return found
 
 
-def _on_each(table: Board, column: str, order: Sequence[str]) -> dict[str, Any] | None:
+def _on_each(table: Board, column: str, order: Sequence[str]) -> Json | None:
     """The leading number of a task on each data set, mean over seeds; ``None`` if there is one data set."""
     about, runs = table.columns.loc[column], table.runs
     runs = runs[(runs["task"] == about["task"]) & (runs["metric"] == about["metric"])]
@@ -272,7 +273,7 @@ def _on_each(table: Board, column: str, order: Sequence[str]) -> dict[str, Any] 
     }
 
 
-def _model(about: Background, key: str) -> dict[str, Any]:
+def _model(about: Background, key: str) -> Json:
     record = about.models.loc[key]
     history = about.histories.get(key, pd.DataFrame())
     seconds = record.get("seconds", math.nan)
@@ -288,7 +289,7 @@ def _model(about: Background, key: str) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:,.4g}"
     return str(value)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import scipy.sparse as sp
+    from anndata import AnnData
 
     from scssl._protocol import Protocol
+    from scssl._types import Data
 
 N_COMPONENTS = 50
 TARGET_SUM = 1e4
@@ -101,7 +103,7 @@ class Cells:
     @classmethod
     def of(
         cls,
-        data: Any,
+        data: object,
         *,
         batch_key: str | None = None,
         label_key: str | None = None,
@@ -168,7 +170,7 @@ class Cells:
         )
 
 
-def _before(data: Any, layer: str | None, *, all_genes: bool) -> tuple[np.ndarray | None, str]:
+def _before(data: Data, layer: str | None, *, all_genes: bool) -> tuple[np.ndarray | None, str]:
     """Principal components of the log-normalised values, and a sentence on what went into them."""
     found = parts(data)
     part = found.get(_keys.DEFAULT_MODALITY, next(iter(found.values())))
@@ -188,7 +190,7 @@ def _before(data: Any, layer: str | None, *, all_genes: bool) -> tuple[np.ndarra
     return components, f"Before: PCA-{components.shape[1]} of {what}."
 
 
-def _are_counts(part: Any, layer: str | None) -> bool:
+def _are_counts(part: AnnData, layer: str | None) -> bool:
     block = rows(part, 0, min(_LOOK_AT, part.n_obs), layer)
     values = block.data if hasattr(block, "tocsr") else np.asarray(block)
     return bool((values >= 0).all() and (np.rint(values) == values).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl._protocol import CLEAN
 from scssl._registry import METRICS, TASKS
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from scssl._protocol import Protocol
+    from scssl._types import Json
     from scssl.tasks._base import Task
     from scssl.tasks._cells import Cells
 
@@ -36,7 +37,7 @@ def score_rows(
     metrics: Sequence[str] | None = None,
     own: Mapping[str, np.ndarray] | None = None,
     engine: str = OWN_ENGINE,
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Score an embedding in several tasks.
 
     Parameters
@@ -74,7 +75,7 @@ def score_rows(
     return found
 
 
-def refused_rows(task: str, cells: Cells, message: str, *, protocol: Protocol = CLEAN) -> list[dict[str, Any]]:
+def refused_rows(task: str, cells: Cells, message: str, *, protocol: Protocol = CLEAN) -> list[Json]:
     """Parts of rows without a value for every metric of a task that must not be scored, with the reason."""
     asked = _task(task)
     names = [name for name in asked.metrics(protocol) if asked.applies(name, cells)]
@@ -95,7 +96,7 @@ def control_rows(
     split: str = "",
     metrics: Sequence[str] | None = None,
     engine: str = OWN_ENGINE,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Json]:
     """Score the controls of several tasks; parts of rows as :func:`score_rows` gives them, with ``method`` and ``key``.
 
     First those that are embeddings, ``random`` and ``oracle``, then the trivial predictors of the task.

@@ -16,11 +16,14 @@ from scssl.data.matrix import csr, genes_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anndata import AnnData
+
+    from scssl._types import Data, Json
 
 MAX_FEATURES = 5000
 
 
-def source_of(data: Any, modality: str | None, target: str | None) -> str:
+def source_of(data: object, modality: str | None, target: str | None) -> str:
     """The modality that embeddings are made from: the one asked for, else ``"rna"``, else the first that is no target."""
     if modality is not None or not multimodal(data):
         return modality or _keys.DEFAULT_MODALITY
@@ -28,7 +31,7 @@ def source_of(data: Any, modality: str | None, target: str | None) -> str:
     return _keys.DEFAULT_MODALITY if _keys.DEFAULT_MODALITY in others else others[0]
 
 
-def read_values(data: Any, part: Any, modality: str | None, *, target: str | None, layer: str | None) -> dict[str, Any]:
+def read_values(data: Data, part: AnnData, modality: str | None, *, target: str | None, layer: str | None) -> Json:
     """Fields of :class:`~scssl.tasks.Cells` that hold values, for the cells of `part`.
 
     Counts are taken to logarithms as :func:`scssl.pp.recipe` does. Of the source the marked genes are read, of a target all features, but not more than the 5,000 that most cells have:

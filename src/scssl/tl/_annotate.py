@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data
     from scssl.models.model import Model
 
 KNN, LINEAR, HEAD = CLASSIFIERS = ("knn", "linear", "head")
@@ -122,7 +123,7 @@ def annotate(
 
 
 def _by_surroundings(
-    query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[str, int, str], name: Any
+    query: Data, reference: Data, use_rep: Any, label_key: Any, *, options: tuple[str, int, str], name: Any
 ) -> None:
     classifier, k, weights = options
     labels = classes(column(reference, label_key, parameter="label_key"))
@@ -155,14 +156,14 @@ def _outnumbered(labels: pd.Categorical, codes: np.ndarray, k: int) -> str:
     )
 
 
-def _write(query: Any, name: str, labels: pd.Categorical, confidence: np.ndarray, how: dict[str, str]) -> None:
+def _write(query: Data, name: str, labels: pd.Categorical, confidence: np.ndarray, how: dict[str, str]) -> None:
     put(query, "obs", _keys.label(name), pd.Series(labels, index=query.obs_names))
     put(query, "obs", _keys.confidence(name), confidence)
     _keys.shelf(query, _keys.ANNOTATED)[name] = how
     _settings.wrote(f".obs['{_keys.label(name)}']", f".obs['{_keys.confidence(name)}']")
 
 
-def _by_head(query: Any, model: Any, reference: Any, label_key: Any, target: tuple[Any, bool]) -> None:
+def _by_head(query: Data, model: Any, reference: Data, label_key: Any, target: tuple[Any, bool]) -> None:
     """The labels of a model's own head; of one that is trained on the reference, if the model has none."""
     from scssl.models.finetune import Tuning, finetune
 
@@ -191,7 +192,7 @@ def _typed(text: np.ndarray, model: Model) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.Index([as_learnt(name) for name in known]))
 
 
-def _unheard(reference: Any, label_key: str, model: Model) -> None:
+def _unheard(reference: object, label_key: str, model: Model) -> None:
     """Say so if the reference has labels that the model does not know."""
     labels = set(column(reference, label_key, parameter="label_key").dropna().astype(str))
     unknown = sorted(labels - set(model.classes))
@@ -203,7 +204,7 @@ def _unheard(reference: Any, label_key: str, model: Model) -> None:
 
 
 def _problems(
-    query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[Any, Any, Any]
+    query: Data, reference: Data, use_rep: Any, label_key: Any, *, options: tuple[Any, Any, Any]
 ) -> Iterator[Problem]:
     """All that can be wrong with a call; what comes later relies on what came before."""
     yield from _options(*options)
@@ -214,7 +215,7 @@ def _problems(
         yield from _too_few(column(reference, label_key, parameter="label_key").astype(str))
 
 
-def _options(classifier: Any, k: Any, weights: Any) -> Iterator[Problem]:
+def _options(classifier: object, k: object, weights: object) -> Iterator[Problem]:
     for parameter, value, known in (("classifier", classifier, CLASSIFIERS), ("weights", weights, WEIGHTS)):
         if value not in known:
             message = f"{parameter}={value!r} does not exist; there are {listed(list(known))}."
@@ -222,7 +223,7 @@ def _options(classifier: Any, k: Any, weights: Any) -> Iterator[Problem]:
     yield from whole(k, example=15)
 
 
-def _targets(query: Any, name: Any, *, overwrite: bool) -> Iterator[Problem]:
+def _targets(query: Data, name: Any, *, overwrite: bool) -> Iterator[Problem]:
     """Names of the columns: good ones, and taken by nothing but an earlier annotation."""
     wrong = list(check_key(name, parameter="key_added"))
     yield from wrong

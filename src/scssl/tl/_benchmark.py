@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data, Facts
     from scssl._validate import Problem
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -36,7 +37,7 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 def benchmark(
     data: AnnData | MuData,
     *,
-    methods: Sequence[str] | Mapping[str, Mapping[str, Any]] = (),
+    methods: Sequence[str] | Mapping[str, Facts] = (),
     batch_key: str | None = None,
     label_key: str | None = None,
     tasks: Sequence[str] | None = None,
@@ -172,7 +173,7 @@ def benchmark(
 
 
 def _problems(
-    data: Any, methods: Any, embeddings: Any, *, layer: Any, accelerator: Any, cache_dir: Any
+    data: Data, methods: Any, embeddings: Any, *, layer: Any, accelerator: Any, cache_dir: Any
 ) -> Iterator[Problem]:
     """What is wrong with the arguments that no configuration checks, before anything is trained."""
     yield from container(data)

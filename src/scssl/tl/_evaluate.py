@@ -223,7 +223,7 @@ def _problems(
     yield from question.of_split(data, grouped=grouped)
 
 
-def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:
+def _slots(holder: Data, names: list[str]) -> Iterator[Problem]:
     """Embeddings: there, and each only once."""
     known = [str(name) for name in holder.obsm]
     if not names:

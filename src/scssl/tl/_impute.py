@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data
     from scssl.models.model import Model
 
 
@@ -142,14 +143,18 @@ def impute(
     return None
 
 
-def _from_reference(query: Any, reference: Any, modality: str, use_rep: Any, *, k: int, layer: str | None) -> Predicted:
+def _from_reference(
+    query: Data, reference: Data, modality: str, use_rep: Any, *, k: int, layer: str | None
+) -> Predicted:
     """Neighbours in an embedding that both have."""
     enforce(_pair_problems(query, reference, modality, use_rep, layer))
     x, known = (dense(data.obsm[slot(data, use_rep)]) for data in (query, reference))
     return _averaged(_keys.bare(use_rep), x, known, reference, modality, k=k, layer=layer)
 
 
-def _from_model(query: Any, model: Model, modality: str, reference: Any, *, k: int, layer: str | None) -> Predicted:
+def _from_model(
+    query: object, model: Model, modality: str, reference: object, *, k: int, layer: str | None
+) -> Predicted:
     """The answer of the decoder; of a model that has none, neighbours in its embedding."""
     decoder = _decoded(model, query, modality, layer)
     if decoder is not None:
@@ -161,7 +166,7 @@ def _from_model(query: Any, model: Model, modality: str, reference: Any, *, k: i
 
 
 def _averaged(
-    name: str, x: np.ndarray, known: np.ndarray, reference: Any, modality: str, *, k: int, layer: str | None
+    name: str, x: np.ndarray, known: np.ndarray, reference: Data, modality: str, *, k: int, layer: str | None
 ) -> Predicted:
     """The mean of the nearest cells of the reference."""
     part = part_of(reference, modality)
@@ -178,7 +183,7 @@ def _slot(layer: str | None) -> str:
     return "X" if layer is None else f"layers[{layer!r}]"
 
 
-def _scale(part: Any, layer: str | None) -> str:
+def _scale(part: object, layer: str | None) -> str:
     """The scale of the values of a reference, as far as its record says."""
     made = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
     scale = KINDS.get(made.get("kind", ""), OTHER).scale.format(total=made.get("target_sum") or "the median")
@@ -186,7 +191,7 @@ def _scale(part: Any, layer: str | None) -> str:
     return f"{_slot(layer)} of the reference" + (f": {of}" if of else "")
 
 
-def _pair_problems(query: Any, reference: Any, modality: str, use_rep: Any, layer: str | None) -> Iterator[Problem]:
+def _pair_problems(query: Data, reference: Data, modality: str, use_rep: Any, layer: str | None) -> Iterator[Problem]:
     """All that can be wrong with a query and a reference; what comes later relies on what came before."""
     yield from embedded(query, reference, use_rep)
     yield from alike(query, reference, use_rep)
@@ -195,7 +200,7 @@ def _pair_problems(query: Any, reference: Any, modality: str, use_rep: Any, laye
         yield from _other_modality(query, reference, modality)
 
 
-def _other_modality(query: Any, reference: Any, modality: str) -> Iterator[Problem]:
+def _other_modality(query: Data, reference: Data, modality: str) -> Iterator[Problem]:
     """An AnnData does not say what was measured: features that the query has too are not those of a missing modality."""
     others = {name: part for name, part in parts(query).items() if name != modality}
     theirs = set(map(str, reference.var_names))
@@ -211,7 +216,7 @@ def _other_modality(query: Any, reference: Any, modality: str) -> Iterator[Probl
             yield Problem("unclear_modality", "modality", said, fix, WARNING)
 
 
-def _measured(reference: Any, modality: Any, layer: str | None) -> Iterator[Problem]:
+def _measured(reference: Data, modality: Any, layer: str | None) -> Iterator[Problem]:
     known = modalities(reference)
     if multimodal(reference) and modality not in known:
         message = f"modality={modality!r} is not in the reference, which has {listed(known)}."
@@ -224,7 +229,7 @@ def _measured(reference: Any, modality: Any, layer: str | None) -> Iterator[Prob
         yield Problem("unknown_layer", "layer", message, nearest(layer, layers), missing=True)
 
 
-def _teacher(model: Model, reference: Any, modality: str, layer: str | None) -> Any:
+def _teacher(model: Model, reference: object, modality: str, layer: str | None) -> Any:
     """The reference of a model that does not decode: it holds what the model embeds and what is missing."""
     if reference is None:
         msg = f"method {model.method!r} cannot give values of {modality!r} itself."
@@ -238,7 +243,7 @@ def _teacher(model: Model, reference: Any, modality: str, layer: str | None) -> 
     return reference
 
 
-def _source(model: Model, data: Any, modality: str) -> str | None:
+def _source(model: Model, data: object, modality: str) -> str | None:
     """The modality to embed from; ``None`` for a model of one, which must not be the missing one."""
     there = modalities(data)
     usable = [name for name in model.features if name != modality and (not there or name in there)]
@@ -250,11 +255,11 @@ def _source(model: Model, data: Any, modality: str) -> str | None:
     return None if len(model.features) == 1 else usable[0]
 
 
-def _embedded(model: Model, data: Any, modality: str, layer: str | None) -> np.ndarray:
+def _embedded(model: Model, data: object, modality: str, layer: str | None) -> np.ndarray:
     return model.embed(data, layer=layer, modality=_source(model, data, modality))
 
 
-def _decoded(model: Model, query: Any, modality: str, layer: str | None) -> tuple[np.ndarray, Any] | None:
+def _decoded(model: Model, query: object, modality: str, layer: str | None) -> tuple[np.ndarray, Any] | None:
     """The answer of the decoder, from another modality; ``None`` if it has none."""
     from scssl.models.answers import decoded, decodes
 
@@ -271,14 +276,14 @@ def _refuse_holes(values: np.ndarray, modality: str) -> None:
         raise InputError(msg, code="values_not_finite", parameter="reference", fix="Look at them with ssl.pp.check.")
 
 
-def _target(query: Any, key: Any, slot: str, *, overwrite: bool) -> Iterator[Problem]:
+def _target(query: object, key: object, slot: str, *, overwrite: bool) -> Iterator[Problem]:
     wrong = list(check_key(key, parameter="key_added"))
     yield from wrong
     if not wrong and hasattr(query, "obsm"):
         yield from free(query, "obsm", [slot], key, overwrite=overwrite)
 
 
-def _write(query: Any, name: str, modality: str, made: tuple[pd.DataFrame, Predicted]) -> None:
+def _write(query: object, name: str, modality: str, made: tuple[pd.DataFrame, Predicted]) -> None:
     frame, found = made
     features = frame.columns.to_numpy().astype(object)
     put(query, "obsm", name, frame.rename(columns=dict(zip(features, _storable(features), strict=True))))

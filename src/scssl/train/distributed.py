@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from scssl._types import Json
     from scssl.data.cells import Cells
 
 CLUSTER_VARIABLES = ("WORLD_SIZE", "SLURM_NTASKS")  # set by torchrun and srun: the processes exist already
@@ -68,7 +69,7 @@ def _environment_kept() -> Iterator[None]:
 
 
 @_environment_kept()
-def train_on_several(module: Any, cells: Cells, run: Run) -> list[dict[str, Any]]:
+def train_on_several(module: Any, cells: Cells, run: Run) -> list[Json]:
     """Train on several devices; the weights are loaded back into `module`.
 
     Negatives and batch statistics are those of each process's share of the mini-batch, as usual with DDP.
@@ -116,7 +117,7 @@ def _work(module: Any, cells: Cells, run: Run, result: Path, fabric: Any) -> Non
         save_file(weights, result, metadata={"history": json.dumps(history)})
 
 
-def _take(module: Any, result: Path) -> list[dict[str, Any]]:
+def _take(module: Any, result: Path) -> list[Json]:
     """Load the weights of a finished run and return its history; raise what stopped it."""
     from safetensors import safe_open
 

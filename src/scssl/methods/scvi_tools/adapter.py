@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     import torch
 
+    from scssl._types import Json
     from scssl.methods.scvi_tools.state import Meta
     from scssl.methods.scvi_tools.tool import Tool
     from scssl.train.loop import History, Run
@@ -130,7 +131,7 @@ class ScviTools(Method):
             cells.codes.get(LABEL),
         )
 
-    def _changes(self) -> dict[str, Any]:
+    def _changes(self) -> Json:
         """Arguments of the model and of its training."""
         arguments = {*self.tool.init, *self.tool.train}
         return {name: value for name, value in asdict(self.config).items() if name in arguments}
