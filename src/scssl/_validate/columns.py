@@ -46,7 +46,7 @@ def batch(data: Data, batch_key: Any, *, parameter: str = "batch_key") -> Iterat
         yield Problem("unnamed_batch", parameter, message, fix, WARNING)
 
 
-def label(data: Data, label_key: Any, batch_key: Any = None, *, parameter: str = "label_key") -> Iterator[Problem]:
+def label(data: Data, label_key: Any, batch_key: object = None, *, parameter: str = "label_key") -> Iterator[Problem]:
     """The column of labels: there, complete, not the batch, not a name for each cell."""
     if batch_key is not None and label_key == batch_key:
         message = f"{parameter} and batch_key are the same column, {label_key!r}."

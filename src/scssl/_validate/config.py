@@ -104,7 +104,7 @@ def seed(value: object, *, parameter: str = "seed") -> Iterator[Problem]:
         yield Problem("bad_seed", parameter, message, f"Pass e.g. {parameter}=0.")
 
 
-def fits(value: Any, hint: Any) -> bool:
+def fits(value: object, hint: Any) -> bool:
     """Whether a value may stand where `hint` is annotated. An int may be a float, a list a tuple; a bool is no int."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:

@@ -27,7 +27,7 @@ _SHOWN = 5
 
 
 def matrix(
-    adata: AnnData, *, layer: str | None = None, expects: str | None = None, genes: Any = None
+    adata: AnnData, *, layer: str | None = None, expects: str | None = None, genes: object = None
 ) -> Iterator[Problem]:
     """Check the values of an AnnData; they are read by blocks and never made dense as a whole.
 
@@ -116,7 +116,7 @@ def _kind(stored: Any, name: str, parameter: str) -> Iterator[Problem]:
         )
 
 
-def _used(adata: AnnData, genes: Any) -> tuple[np.ndarray | None, list[Problem]]:
+def _used(adata: AnnData, genes: object) -> tuple[np.ndarray | None, list[Problem]]:
     """Boolean mask of the genes that will be used, and what is wrong with the column that says so."""
     if genes is None:
         return np.ones(adata.n_vars, dtype=bool), []

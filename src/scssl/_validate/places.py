@@ -105,7 +105,7 @@ def _completed(first: pd.Series, other: pd.Series) -> pd.Series:
     return pd.Series(values, index=first.index, name=first.name, dtype=object)
 
 
-def present(data: Data, name: Any, parameter: str) -> Iterator[Problem]:
+def present(data: Data, name: object, parameter: str) -> Iterator[Problem]:
     """The column exists somewhere."""
     if not isinstance(name, str):
         message = f"{parameter}={name!r} is of type {type(name).__name__}, expected the name of a column of obs."

@@ -51,7 +51,7 @@ _RC: Any = {
 }
 
 
-def check_figure(*, ax: Any = None, figsize: Any = None, save: Any = None, cmap: Any = None) -> None:
+def check_figure(*, ax: object = None, figsize: Any = None, save: Any = None, cmap: object = None) -> None:
     """The arguments that all figures share, before anything is computed.
 
     Raises

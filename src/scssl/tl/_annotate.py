@@ -163,7 +163,7 @@ def _write(query: Data, name: str, labels: pd.Categorical, confidence: np.ndarra
     _settings.wrote(f".obs['{_keys.label(name)}']", f".obs['{_keys.confidence(name)}']")
 
 
-def _by_head(query: Data, model: Any, reference: Data, label_key: Any, target: tuple[Any, bool]) -> None:
+def _by_head(query: Data, model: object, reference: Data, label_key: Any, target: tuple[Any, bool]) -> None:
     """The labels of a model's own head; of one that is trained on the reference, if the model has none."""
     from scssl.models.finetune import Tuning, finetune
 
@@ -204,7 +204,7 @@ def _unheard(reference: object, label_key: str, model: Model) -> None:
 
 
 def _problems(
-    query: Data, reference: Data, use_rep: Any, label_key: Any, *, options: tuple[Any, Any, Any]
+    query: Data, reference: Data, use_rep: Any, label_key: Any, *, options: tuple[object, object, object]
 ) -> Iterator[Problem]:
     """All that can be wrong with a call; what comes later relies on what came before."""
     yield from _options(*options)

@@ -173,7 +173,7 @@ def benchmark(
 
 
 def _problems(
-    data: Data, methods: Any, embeddings: Any, *, layer: Any, accelerator: Any, cache_dir: Any
+    data: Data, methods: object, embeddings: Any, *, layer: Any, accelerator: object, cache_dir: Any
 ) -> Iterator[Problem]:
     """What is wrong with the arguments that no configuration checks, before anything is trained."""
     yield from container(data)

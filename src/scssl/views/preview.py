@@ -45,7 +45,7 @@ class Preview:
 
 def preview(
     data: Data,
-    views: Any,
+    views: object,
     *,
     cells: int | Sequence[str] = 4,
     modality: str | None = None,
