@@ -164,7 +164,9 @@ def read(data: object) -> pd.DataFrame:
 def as_csv(table: pd.DataFrame) -> str:
     """Rows as CSV; text that a spreadsheet would run as a formula begins with ``'``, which :func:`read` takes off again."""
     texts = table.select_dtypes(include=["object", "string", "category"])
-    safe = {name: values.astype(str).str.replace(_FORMULA, r"'\g<0>", regex=True) for name, values in texts.items()}
+    safe = {
+        str(name): values.astype(str).str.replace(_FORMULA, r"'\g<0>", regex=True) for name, values in texts.items()
+    }
     return table.assign(**safe).to_csv(index=False)
 
 

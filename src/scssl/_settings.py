@@ -13,6 +13,7 @@ from scssl._errors import InputError, KeyNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import TextIO
 
 logger = logging.getLogger("scssl")
 
@@ -92,7 +93,7 @@ class _Handler(logging.StreamHandler):
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> Any:
+    def stream(self) -> TextIO:
         return sys.stderr
 
 

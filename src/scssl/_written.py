@@ -6,7 +6,7 @@ Columns are people's to correct by hand, so their content is remembered too: a c
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ def put(data: object, where: str, name: str, values: object) -> None:
 
 
 def free(
-    data: Data, where: str, names: list[str], value: Any, *, overwrite: bool, parameter: str = "key_added"
+    data: Data, where: str, names: list[str], value: object, *, overwrite: bool, parameter: str = "key_added"
 ) -> Iterator[Problem]:
     """Slots that are to be written hold nothing that is not ours, or the user gave them up."""
     yield from switch(overwrite, "overwrite")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BLOCK_VALUES = 2**22  # values in memory at a time
 SAMPLE = 2**20  # values above zero that are looked at for fractions
@@ -108,7 +108,7 @@ def _dense(found: Scan, block: object, row: int) -> None:
         _fractions(found, block[there])
 
 
-def _extremes(found: Scan, values: np.ndarray, where: Any) -> None:
+def _extremes(found: Scan, values: np.ndarray, where: Callable[..., tuple[int, int]]) -> None:
     """Range, values that are no numbers, negative values. NaN passes through min and max, so two passes do."""
     if values.size == 0:
         return

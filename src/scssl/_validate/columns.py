@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ _SHOWN = 5
 _FEW_NUMBERS = 20  # numbers up to this many are codes of groups, however few the cells
 
 
-def batch(data: Data, batch_key: Any, *, parameter: str = "batch_key") -> Iterator[Problem]:
+def batch(data: Data, batch_key: str, *, parameter: str = "batch_key") -> Iterator[Problem]:
     """The column of batches: there, complete, groups rather than measurements."""
     values, problems = _values(data, batch_key, parameter)
     yield from problems
@@ -46,7 +46,7 @@ def batch(data: Data, batch_key: Any, *, parameter: str = "batch_key") -> Iterat
         yield Problem("unnamed_batch", parameter, message, fix, WARNING)
 
 
-def label(data: Data, label_key: Any, batch_key: object = None, *, parameter: str = "label_key") -> Iterator[Problem]:
+def label(data: Data, label_key: str, batch_key: object = None, *, parameter: str = "label_key") -> Iterator[Problem]:
     """The column of labels: there, complete, not the batch, not a name for each cell."""
     if batch_key is not None and label_key == batch_key:
         message = f"{parameter} and batch_key are the same column, {label_key!r}."
@@ -104,12 +104,12 @@ def _confounded(
         yield Problem("label_confounded", parameter, message, "Batch metrics mean nothing here.", WARNING)
 
 
-def _values(data: Data, name: Any, parameter: str) -> tuple[pd.Series | None, list[Problem]]:
+def _values(data: Data, name: str, parameter: str) -> tuple[pd.Series | None, list[Problem]]:
     """The column if it can be used at all, and what is wrong with it."""
     problems = list(present(data, name, parameter))
     if problems:
         return None, problems
-    values = found(data, name)
+    values = cast("pd.Series", found(data, name))  # it is present
     problems = list(_usable(data, values, name, parameter))
     if any(p.severity == ERROR for p in problems):
         return None, problems

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def key(value: object, *, parameter: str) -> Iterator[Problem]:
         yield Problem("key_reserved", parameter, message, "Choose another name.")
 
 
-def key_added(data: Data, value: Any, *, overwrite: bool = False, parameter: str = "key_added") -> Iterator[Problem]:
+def key_added(data: Data, value: str, *, overwrite: bool = False, parameter: str = "key_added") -> Iterator[Problem]:
     """A name for an embedding: a good key that does not take the place of a slot that scssl did not write."""
     wrong = [*switch(overwrite, "overwrite"), *key(value, parameter=parameter)]
     if wrong:
@@ -118,7 +118,7 @@ def _columns(frame: pd.DataFrame, slot: str, parameter: str) -> Iterator[Problem
         yield Problem("reserved_column", parameter, message, fix)
 
 
-def taken(slot: str, value: str, *, parameter: str, edited: bool = False, overwrite: bool = False) -> Problem:
+def taken(slot: str, value: object, *, parameter: str, edited: bool = False, overwrite: bool = False) -> Problem:
     """The problem that a slot to be written holds something of the user: never ours, or `edited` since.
 
     `overwrite`: the function can be told to replace it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -83,8 +83,9 @@ def disagreement(data: Data, name: str, parameter: str) -> Iterator[Problem]:
 
 def _native(values: pd.Series) -> pd.Series:
     """The values in the byte order of this machine, which pandas needs for grouping."""
-    swapped = isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype) and not values.dtype.isnative
-    return values.astype(values.dtype.newbyteorder("=")) if swapped else values
+    if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype) and not values.dtype.isnative:
+        return values.astype(values.dtype.newbyteorder("="))
+    return values
 
 
 def _spread(values: pd.Series, cells: pd.Index) -> pd.Series:

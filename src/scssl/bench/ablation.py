@@ -42,7 +42,7 @@ def lines(method: str, grid: Mapping[str, Sequence[object]], config: Facts) -> d
     return made
 
 
-def _named(axis: str, values: Any, *, fixed: bool) -> Json:
+def _named(axis: str, values: Sequence[object], *, fixed: bool) -> Json:
     """The values of an axis under short names."""
     if fixed:
         msg = f"{axis!r} is an axis of the grid and was given a value of its own as well."

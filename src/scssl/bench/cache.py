@@ -165,7 +165,7 @@ def _checked(held: Json, cell_id: str) -> Record:
     return Record([{k: math.nan if v is None else v for k, v in row.items()} for row in held["rows"]], held["sha256"])
 
 
-def _json(value: object) -> Any:
+def _json(value: object) -> object:
     """A value of a row as JSON has it: numbers of Python, ``null`` for NaN."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from scssl.data.kinds import kind_of
 from scssl.models.applies import LABELS, modalities_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anndata import AnnData
 
@@ -51,7 +51,7 @@ class Content:
         self.data, self.whole = data, whole
         self._known: dict[tuple[str, ...], str] = {}
 
-    def of_line(self, entry: Entry, setting: Setting, *, held_out: bool) -> list[Any]:
+    def of_line(self, entry: Entry, setting: Setting, *, held_out: bool) -> list[object]:
         """Hash of every part of the data that a line reads to be trained.
 
         Parameters
@@ -68,7 +68,7 @@ class Content:
         config = kind.configure(request.preset, **request.config)
         reads = kind.reads(config)
         taken, _ = modalities_for(spec, self.data, request.modalities)
-        found: list[Any] = [self.column(request.batch_key)]
+        found: list[object] = [self.column(request.batch_key)]
         if entry.taught or LABELS in spec.needs:
             found.append(self.column(setting.question.label_key))
         for name, part in parts_of(self.data, taken if modalities(self.data) else request.modalities).items():
@@ -103,17 +103,17 @@ class Content:
             ("column", key), lambda: _sha("\0".join(column(self.data, key, parameter=key).astype(str)).encode())
         )
 
-    def choice(self, name: str, part: object) -> list[Any]:
+    def choice(self, name: str, part: AnnData) -> list[object]:
         """The recipe by which variable genes are chosen again, and what it reads."""
         done = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
-        found: list[Any] = [done.get(field) for field in CHOICE]  # not when it was run
+        found: list[object] = [done.get(field) for field in CHOICE]  # not when it was run
         if done.get("batch_key"):
             found.append(self.column(done["batch_key"]))
         if str(done.get("flavor")).startswith("seurat_v3"):
             found.append(self.values(name, part, _keys.COUNTS_LAYER))
         return found
 
-    def _once(self, key: tuple[str, ...], made: Any) -> str:
+    def _once(self, key: tuple[str, ...], made: Callable[[], str]) -> str:
         if key not in self._known:
             self._known[key] = made()
         return self._known[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -46,7 +46,7 @@ def parts_of(data: object, modalities: Sequence[str] | None = None) -> Json:
     return {name: _in_order(data.mod[name], data.obs_names) for name in wanted}
 
 
-def _in_order(part: AnnData, names: pd.Index) -> Any:
+def _in_order(part: AnnData, names: pd.Index) -> AnnData:
     """The modality with its cells in the order of the whole object, which may have more."""
     names = names if len(part.obs_names) == len(names) else names[names.isin(part.obs_names)]
     return part if part.obs_names.equals(names) else part[names]
@@ -81,7 +81,7 @@ def measured_in(data: Data, parts: Facts) -> dict[str, np.ndarray]:
     return {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
 
 
-def spread(matrix: Any, there: np.ndarray) -> Any:
+def spread(matrix: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
     """The rows put where `there` is true, empty rows elsewhere."""
     if there.all():
         return matrix

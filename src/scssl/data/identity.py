@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -80,12 +80,12 @@ def graph_id(graph: sp.csr_matrix) -> str:
     return digest.hexdigest()
 
 
-def _add(digest: Any, matrix: sp.csr_matrix) -> None:
+def _add(digest: hashlib.blake2b, matrix: sp.csr_matrix) -> None:
     for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
         digest.update(np.ascontiguousarray(array).data)
 
 
-def _add_by_blocks(digest: Any, part: AnnData, layer: str | None) -> None:
+def _add_by_blocks(digest: hashlib.blake2b, part: AnnData, layer: str | None) -> None:
     """What :func:`_add` does, of a matrix that is larger than memory: three passes over it, one for each array."""
     end = np.zeros(1, dtype=np.int64)
     digest.update(end.data)

@@ -83,7 +83,7 @@ def native(values: Any) -> Any:
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
-def _sparse(block: Any) -> sp.csr_matrix:
+def _sparse(block: np.ndarray | sp.csr_matrix) -> sp.csr_matrix:
     half = block.dtype == np.float16  # which scipy does not know
     return sp.csr_matrix(block.astype(np.float32) if half else native(block))
 

@@ -72,6 +72,7 @@ class Method(ABC):
     """
 
     spec: ClassVar[MethodSpec]
+    config: Any
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named changes of the defaults, e.g. ``paper``: the published hyper-parameters."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from scssl.methods._base import Method, Prepared
+    from scssl.methods._base import Config, Method, Prepared
     from scssl.train.loop import History
 
 
@@ -201,7 +201,7 @@ def _layer(part: object, spec: MethodSpec, request: Request) -> str | None:
     return counts_layer(part, request.layer) if spec.values == COUNTS else request.layer
 
 
-def _collapsed(history: History, config: Any) -> str:
+def _collapsed(history: History, config: Config) -> str:
     """A sentence if the embedding lost most of its dimensions, of methods whose history says so."""
     rank = history[-1].get("effective_rank") if history else None
     return "" if rank is None else monitor.collapse_note(rank, config.width)
@@ -222,13 +222,13 @@ def _warm(method: Method, cells: Cells, init: Model, notes: list[str]) -> str:
     return _files.canonical({**about, "coverage": coverage})
 
 
-def _mixes(config: Any, cells: Cells, request: Request, compared: str) -> bool:
+def _mixes(config: Config, cells: Cells, request: Request, compared: str) -> bool:
     """Whether the default views look for the same kind of cell in other batches: where there are several to compare."""
     asked = "views" in request.config or request.preset == "paper" or not hasattr(config, "views")
     return not asked and compared != OFF and len(cells.batch_names) > 1
 
 
-def _may_stream(spec: MethodSpec, config: Any, request: Request) -> bool:
+def _may_stream(spec: MethodSpec, config: Config, request: Request) -> bool:
     """Whether cells may stay on disk: of methods that are trained by steps, in one process, whose views need not know all."""
     views = getattr(config, "views", ())
     return spec.trains and request.devices in ("auto", 1) and all(type(v).prepare is View.prepare for v in views)

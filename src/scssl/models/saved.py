@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from scssl.models.record import Record
 
 if TYPE_CHECKING:
     from scssl._types import Facts, Json
-    from scssl.methods._base import Method
+    from scssl.methods._base import Config, Method
 
 FORMAT = 1
 WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "README.md"
@@ -90,7 +90,7 @@ def read(folder: Path) -> Json:
     return manifest
 
 
-def restored(kind: type[Method], config: Any, folder: Path, manifest: Facts) -> Method:
+def restored(kind: type[Method], config: Config, folder: Path, manifest: Facts) -> Method:
     """The fitted method of a folder; every weight has to find its place.
 
     Raises
@@ -191,7 +191,7 @@ def _contradictions(manifest: Facts) -> list[str]:
     return found
 
 
-def _dict_of(value: object) -> dict[Any, Any]:
+def _dict_of(value: object) -> Json:
     """The value if it is a dictionary, else an empty one."""
     return value if isinstance(value, dict) else {}
 

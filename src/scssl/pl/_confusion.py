@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -108,7 +108,7 @@ def _column(data: object, name: str, parameter: str) -> pd.Series:
         enforce(in_memory(data))
         enforce(present(data, name, parameter))
         enforce(disagreement(data, name, parameter))
-        return found(data, name)
+        return cast("pd.Series", found(data, name))  # it is present
     if name not in data:
         raise unknown(kind="column", name=name, known=sorted(map(str, data.columns)), parameter=parameter)
     return data[name]

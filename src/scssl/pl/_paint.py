@@ -77,7 +77,7 @@ class Paint:
             legend.get_title().set(fontsize=9, fontweight="bold")
 
 
-def _mark(color: Any) -> Line2D:
+def _mark(color: str) -> Line2D:
     return Line2D([], [], marker="o", linestyle="", color=color, markersize=5.5, label="name")
 
 

@@ -65,7 +65,9 @@ def check_figure(*, ax: object = None, figsize: Any = None, save: Any = None, cm
             msg, code="wrong_type", parameter="ax", fix="Pass what plt.subplots returned, or leave it out."
         )
     sides = figsize if isinstance(figsize, tuple | list) else ()
-    if figsize is not None and (len(sides) != 2 or not all(isinstance(s, Real) and 0 < s < np.inf for s in sides)):
+    if figsize is not None and (
+        len(sides) != 2 or not all(isinstance(s, Real) and 0 < float(s) < np.inf for s in sides)
+    ):
         msg = f"figsize={figsize!r} is not a width and a height in inches."
         raise InputError(msg, code="bad_figsize", parameter="figsize", fix="Pass e.g. figsize=(6, 4).")
     if save is not None:

@@ -284,6 +284,6 @@ def _grey(share: float) -> tuple[float, float, float]:
     return (0.95 - 0.35 * share,) * 3
 
 
-def _dark(color: Any) -> bool:
+def _dark(color: str | tuple[float, float, float] | tuple[float, float, float, float]) -> bool:
     red, green, blue = mpl.colors.to_rgb(color)
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.56

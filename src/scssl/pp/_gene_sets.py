@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,7 @@ def gene_sets(
     )
 
 
-def _problems(adata: AnnData, gene_key: str | None, key_added: Any) -> Iterator[Problem]:
+def _problems(adata: AnnData, gene_key: str | None, key_added: str) -> Iterator[Problem]:
     yield from objects.container(adata)
     yield from names.key(key_added, parameter="key_added")
     if multimodal(adata):

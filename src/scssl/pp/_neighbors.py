@@ -124,7 +124,7 @@ def _arguments(kind: object, k: object) -> None:
         raise InputError(msg, code="out_of_range", parameter="k", fix="Pass e.g. k=5.")
 
 
-def _slot(data: Data, key: Any) -> Iterator[Problem]:
+def _slot(data: Data, key: str) -> Iterator[Problem]:
     yield from objects.container(data)
     yield from names.key(key, parameter="key_added")
     slot = _keys.partners(key)

@@ -239,7 +239,7 @@ def _equal(adata: object, one: str | None, other: str | None) -> bool:
     return all((a != b).nnz == 0 for a, b in pairs)
 
 
-def _prepare(data: Data, named: tuple[str, Any], plan: _Plan, known: pd.Series | None) -> _Prepared:
+def _prepare(data: Data, named: tuple[str, AnnData], plan: _Plan, known: pd.Series | None) -> _Prepared:
     """Compute everything for one modality; nothing is written."""
     name, adata = named
     counts = csr(adata, layer=plan.layer)

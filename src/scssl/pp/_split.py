@@ -89,7 +89,7 @@ def split(
     _settings.info(f"    {int(query.sum())} of {len(query)} cells are held out")
 
 
-def _problems(data: Data, by: object, seed: Any, key_added: Any) -> Iterator[Problem]:
+def _problems(data: Data, by: str | None, seed: int, key_added: str) -> Iterator[Problem]:
     yield from objects.container(data)
     yield from config.seed(seed)
     yield from names.key(key_added, parameter="key_added")

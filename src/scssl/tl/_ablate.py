@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl._errors import InputError
 from scssl.bench import ablation
@@ -118,7 +118,7 @@ def ablate(
     return table.join(columns(table))
 
 
-def pairs(*views: object) -> list[list[Any]]:
+def pairs(*views: object) -> list[list[object]]:
     """Every view alone and every two of them together, as values for an axis ``views`` of :func:`scssl.tl.ablate`.
 
     Parameters

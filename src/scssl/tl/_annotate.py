@@ -23,7 +23,7 @@ from scssl.tl._pair import alike, embedded, model_of, whole
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from anndata import AnnData
     from mudata import MuData
@@ -138,7 +138,7 @@ def _by_surroundings(
         codes, confidence, note = by_line(known, known_codes, x, keys=keys)
     told(note)
     how = {"classifier": classifier, "use_rep": slot(query, use_rep), "label_key": label_key}
-    _write(query, name, pd.Categorical.from_codes(codes, dtype=labels.dtype), confidence, how)
+    _write(query, name, pd.Categorical.from_codes(codes.tolist(), dtype=labels.dtype), confidence, how)
 
 
 def _outnumbered(labels: pd.Categorical, codes: np.ndarray, k: int) -> str:
@@ -148,7 +148,7 @@ def _outnumbered(labels: pd.Categorical, codes: np.ndarray, k: int) -> str:
     few = np.flatnonzero((2 * sizes < min(k, len(labels))) & (given > 0))
     if not len(few):
         return ""
-    shown = listed([f"{labels.categories[i]} ({sizes[i]})" for i in few], 5)
+    shown = listed([f"{labels.categories[int(i)]} ({sizes[i]})" for i in few], 5)
     return (
         f"{int(given[few].sum())} of {len(codes)} cells got a label that has fewer than {k / 2:g} cells in the reference, "
         f"half of k={k}: {shown}. It wins only where the votes of the others are split: look at the confidence, or pass a "
@@ -156,7 +156,7 @@ def _outnumbered(labels: pd.Categorical, codes: np.ndarray, k: int) -> str:
     )
 
 
-def _write(query: Data, name: str, labels: pd.Categorical, confidence: np.ndarray, how: dict[str, str]) -> None:
+def _write(query: Data, name: Any, labels: pd.Categorical, confidence: np.ndarray, how: dict[str, str]) -> None:
     put(query, "obs", _keys.label(name), pd.Series(labels, index=query.obs_names))
     put(query, "obs", _keys.confidence(name), confidence)
     _keys.shelf(query, _keys.ANNOTATED)[name] = how
@@ -187,9 +187,11 @@ def _by_head(query: Data, model: object, reference: Data, label_key: Any, target
 def _typed(text: np.ndarray, model: Model) -> pd.Categorical:
     """The labels of a model, which it knows as text, in the type that they had when it learnt them."""
     known = list(model.classes)
-    as_learnt = {"integer": int, "boolean": "True".__eq__}.get(model.record.get("label_type", ""), str)
+    as_learnt: Callable[[str], object] = {"integer": int, "boolean": "True".__eq__}.get(
+        model.record.get("label_type", ""), str
+    )
     codes = pd.Index(known).get_indexer(pd.Index(text))
-    return pd.Categorical.from_codes(codes, categories=pd.Index([as_learnt(name) for name in known]))
+    return pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([as_learnt(name) for name in known]))
 
 
 def _unheard(reference: object, label_key: str, model: Model) -> None:

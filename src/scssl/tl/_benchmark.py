@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl import _keys, _settings
 from scssl._parts import parts
@@ -173,7 +173,13 @@ def benchmark(
 
 
 def _problems(
-    data: Data, methods: object, embeddings: Any, *, layer: Any, accelerator: object, cache_dir: Any
+    data: Data,
+    methods: object,
+    embeddings: object,
+    *,
+    layer: str | None,
+    accelerator: object,
+    cache_dir: str | os.PathLike[str] | None,
 ) -> Iterator[Problem]:
     """What is wrong with the arguments that no configuration checks, before anything is trained."""
     yield from container(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ def is_file(data: object) -> bool:
     return isinstance(data, str | os.PathLike) and Path(data).suffix.lower() in SUFFIXES
 
 
-def cells_of(data: Data, until: ExitStack) -> Any:
+def cells_of(data: Data, until: ExitStack) -> Data:
     """The cells, of a file as long as it is open."""
     return until.enter_context(opened(Path(data))) if is_file(data) else data
 

@@ -216,7 +216,7 @@ def _other_modality(query: Data, reference: Data, modality: str) -> Iterator[Pro
             yield Problem("unclear_modality", "modality", said, fix, WARNING)
 
 
-def _measured(reference: Data, modality: Any, layer: str | None) -> Iterator[Problem]:
+def _measured(reference: Data, modality: str, layer: str | None) -> Iterator[Problem]:
     known = modalities(reference)
     if multimodal(reference) and modality not in known:
         message = f"modality={modality!r} is not in the reference, which has {listed(known)}."
@@ -229,7 +229,7 @@ def _measured(reference: Data, modality: Any, layer: str | None) -> Iterator[Pro
         yield Problem("unknown_layer", "layer", message, nearest(layer, layers), missing=True)
 
 
-def _teacher(model: Model, reference: object, modality: str, layer: str | None) -> Any:
+def _teacher(model: Model, reference: object, modality: str, layer: str | None) -> Data:
     """The reference of a model that does not decode: it holds what the model embeds and what is missing."""
     if reference is None:
         msg = f"method {model.method!r} cannot give values of {modality!r} itself."
@@ -259,7 +259,7 @@ def _embedded(model: Model, data: object, modality: str, layer: str | None) -> n
     return model.embed(data, layer=layer, modality=_source(model, data, modality))
 
 
-def _decoded(model: Model, query: object, modality: str, layer: str | None) -> tuple[np.ndarray, Any] | None:
+def _decoded(model: Model, query: object, modality: str, layer: str | None) -> tuple[np.ndarray, np.ndarray] | None:
     """The answer of the decoder, from another modality; ``None`` if it has none."""
     from scssl.models.answers import decoded, decodes
 

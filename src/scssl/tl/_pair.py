@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from scssl.data.slots import dense, slot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scssl._types import Data
+    from scssl._types import Data, Json
     from scssl.models.model import Model
 
 
@@ -109,5 +109,5 @@ def _one_model(query: object, reference: object, name: str) -> Iterator[Problem]
         yield Problem("unknown_model", "use_rep", message, "tl.embed(query, model) keeps a record of it.", WARNING)
 
 
-def _record(data: object, name: str) -> Any:
+def _record(data: Data, name: str) -> Json:
     return _keys.record_of(data, _keys.bare(slot(data, name)))

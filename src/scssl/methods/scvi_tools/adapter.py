@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from scssl._types import Json
+    from scssl.methods._base import Config
     from scssl.methods.scvi_tools.state import Meta
     from scssl.methods.scvi_tools.tool import Tool
     from scssl.train.loop import History, Run
@@ -107,7 +108,7 @@ class ScviTools(Method):
 
     @classmethod
     def restored(
-        cls, config: Any, genes: Mapping[str, np.ndarray], codes: Mapping[str, Sequence[str]], state: State
+        cls, config: Config, genes: Mapping[str, np.ndarray], codes: Mapping[str, Sequence[str]], state: State
     ) -> Self:
         """The model that was saved."""
         import torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from scssl.methods.scvi_tools.tool import checked
 
 if TYPE_CHECKING:
     import os
+
+    import pandas as pd
 
     from scssl._types import Json
     from scssl.methods.scvi_tools.tool import Plain, Tool
@@ -85,7 +87,7 @@ def _init(params: dict[str, Json]) -> dict[str, Plain]:
     return {name: v for name, v in plain.items() if not isinstance(v, np.ndarray)}  # SysVI's cells of the prior
 
 
-def _features(tool: Tool, names: Any, registry: Json, file: Path) -> dict[str, list[str]]:
+def _features(tool: Tool, names: pd.Index, registry: Json, file: Path) -> dict[str, list[str]]:
     """Names of the features by our names of the modalities."""
     if len(tool.modalities) == 1:
         return {tool.modalities[0]: list(map(str, names))}

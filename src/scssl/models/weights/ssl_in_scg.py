@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from scssl._types import Json
+    from scssl.methods._network import Network
 
 SSL_IN_SCG = "ssl_in_scg"
 GENE_FILES = ("var.parquet", "var.csv")
@@ -183,7 +184,7 @@ def _gene_order(file: Path, column: str) -> np.ndarray:
     return names.to_numpy(dtype=str)
 
 
-def _record(file: Path, module: Any, names: np.ndarray) -> Json:
+def _record(file: Path, module: Network, names: np.ndarray) -> Json:
     """The record of a model that was trained elsewhere: what is not known is zero or empty."""
     plain, digest = module.plain_config(), _files.sha256(file)
     record = Record(
