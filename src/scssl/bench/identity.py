@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scssl.bench.lines import Entry
-    from scssl.bench.plan import Setting
+    from scssl.bench.setting import Setting
 
 TRAINING = ("scssl.bench.training", "scssl.models.fit", "scssl.models.query")
 SCORING = ("scssl.tasks._score", "scssl.tasks._cells")

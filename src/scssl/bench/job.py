@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scssl._types import Data, Facts, Json
     from scssl.bench.lines import Entry
-    from scssl.bench.plan import Job, Setting
+    from scssl.bench.setting import Job, Setting
     from scssl.models.model import Model
     from scssl.tasks._cells import Cells
 

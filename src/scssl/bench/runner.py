@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from scssl.bench.plan import Job, Plan, Setting
+    from scssl.bench.plan import Plan
+    from scssl.bench.setting import Job, Setting
 
 _LOOK_AGAIN = 0.5  # seconds until we ask whether another process has done its job
 _ABSENT = "not done yet, and policy='cached' computes nothing"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scssl._types import Data, Json
     from scssl.bench.lines import Entry
-    from scssl.bench.plan import Job, Setting
+    from scssl.bench.setting import Job, Setting
     from scssl.models.fit import Request
     from scssl.models.model import Model
 

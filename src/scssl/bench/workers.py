@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scssl._types import Json
     from scssl.bench.job import Bench
-    from scssl.bench.plan import Job
+    from scssl.bench.setting import Job
 
 _LOCAL = ("LokyBackend", "ThreadingBackend", "MultiprocessingBackend", "SequentialBackend")
 _STARTED_WITHIN = 300.0

@@ -6,7 +6,8 @@ from scssl._protocol import of_profile
 from scssl.data import scored
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
 from scssl.pl._style import FAINT, INK, MUTED, PLAIN, check_figure, finish, style
-from scssl.table.board import REASONS, board, simulation
+from scssl.table.board import board, simulation
+from scssl.table.lines import REASONS
 
 if TYPE_CHECKING:
     import os

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl import _results
-from scssl.table.board import REASONS, duration, number
+from scssl.table.board import duration, number
+from scssl.table.lines import REASONS
 from scssl.table.statistics import controls
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from scssl import _results
 from scssl._protocol import PAPER
 from scssl._words import unknown
 from scssl.table import statistics
-from scssl.table.board import SEES_LABELS, Board, board
+from scssl.table.board import Board, board
 from scssl.table.inference import difference, holm, rank_intervals
+from scssl.table.lines import SEES_LABELS
 from scssl.table.statistics import DATA, LINE
 
 if TYPE_CHECKING:

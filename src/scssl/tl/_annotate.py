@@ -187,9 +187,8 @@ def _by_head(query: Data, model: object, reference: Data, label_key: Any, target
 def _typed(text: np.ndarray, model: Model) -> pd.Categorical:
     """The labels of a model, which it knows as text, in the type that they had when it learnt them."""
     known = list(model.classes)
-    as_learnt: Callable[[str], object] = {"integer": int, "boolean": "True".__eq__}.get(
-        model.record.get("label_type", ""), str
-    )
+    types: dict[str, Callable[[str], object]] = {"integer": int, "boolean": "True".__eq__}
+    as_learnt = types.get(model.record.get("label_type", ""), str)
     codes = pd.Index(known).get_indexer(pd.Index(text))
     return pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([as_learnt(name) for name in known]))
 
