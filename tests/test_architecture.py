@@ -123,6 +123,51 @@ def test_budgets(path):
             assert len(positional) <= 5, f"{node.name} has {len(positional)} positional parameters"
 
 
+def test_modules_are_short():
+    lengths = [path.read_text(encoding="utf-8").count("\n") for path in FILES if path.name != "__init__.py"]
+    assert statistics.median(lengths) <= 110
+    assert statistics.quantiles(lengths, n=10)[-1] <= 260
+
+
+ANY_BUDGET = 100
+"""Annotations of parameters and results that say nothing: where a library or a plug-in decides."""
+
+
+def test_any_budget():
+    found = []
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef):
+                given = [
+                    *node.args.posonlyargs,
+                    *node.args.args,
+                    *node.args.kwonlyargs,
+                    node.args.vararg,
+                    node.args.kwarg,
+                ]
+                said = [a.annotation for a in given if a is not None] + [node.returns]
+                found += [f"{path.relative_to(ROOT)}: {node.name}" for note in said if note and says_any(note)]
+    assert len(found) <= ANY_BUDGET, f"{len(found)}: {found}"
+
+
+def says_any(annotation: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(annotation))
+
+
+ASKED_ONCE = {  # what is decided in one place, and is not asked for elsewhere
+    r"\bprofile\s*[!=]=|[!=]=\s*(PAPER|CLEAN)\b": set(),  # a protocol is a value
+    r"is_mudata|(get|has)attr\(\w+, .mod.": {"_parts.py"},  # parts(), part(), modalities()
+    r"kind_of\([^)]*\)\s*[!=]=": set(),  # a kind knows what is true of it
+}
+
+
+@pytest.mark.parametrize("pattern", ASKED_ONCE)
+def test_what_is_decided_in_one_place_is_not_asked_elsewhere(pattern):
+    allowed = ASKED_ONCE[pattern]
+    texts = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in FILES}
+    assert [name for name, text in texts.items() if re.search(pattern, text) and name not in allowed] == []
+
+
 def test_functions_are_short():
     lengths = []
     for path in FILES:

@@ -14,10 +14,13 @@ from scssl._errors import InputError, ScsslError
 from scssl.data.open import SUFFIXES, fits, read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
+
+    from scssl._types import Json
 
 DEMO_METHODS = ("pca", "untrained", "simclr", "vicreg")
 DEMO_SEEDS = 3
@@ -118,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, function: Any, text: str) -> argparse.ArgumentParser:
+def _command(commands: Any, function: Callable[..., object], text: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         function.__name__.removeprefix("_"), help=text, description=f"{text[0].upper()}{text[1:]}."
     )
@@ -172,14 +175,14 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def _summary(table: Any) -> str:
+def _summary(table: object) -> str:
     """The table of a benchmark as text: mean and spread over seeds, best method first."""
     import scssl as ssl
 
     return ssl.get.summary(table, statistic="text").T.to_string(header=True)
 
 
-def _config(pairs: Sequence[str]) -> dict[str, Any]:
+def _config(pairs: Sequence[str]) -> Json:
     """``["temperature=0.2"]`` as ``{"temperature": 0.2}``."""
     import ast
 
@@ -263,7 +266,7 @@ def _embed(data: Path, model: Path, *, recipe: bool, layer: str | None, out: Pat
     _save(adata, out)
 
 
-def _write_scores(table: Any, out: Path) -> None:
+def _write_scores(table: pd.DataFrame, out: Path) -> None:
     from scssl import _files, _results
 
     _files.write_text(out, _results.as_csv(table))

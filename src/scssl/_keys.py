@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scssl._types import Data, Json
 
 UNS = "scssl"
 SCHEMA = 1
@@ -31,7 +36,7 @@ REFERENCE, QUERY = "reference", "query"
 RESERVED_KEYS = frozenset({"umap", "tsne", "diffmap", "draw_graph_fa", "draw_graph_fr", "spatial", "scssl"})
 
 
-def layers(adata: Any) -> list[str]:
+def layers(adata: AnnData) -> list[str]:
     """Names of the layers. anndata 0.13 lists ``X`` among them, under the name ``None``."""
     return [str(name) for name in adata.layers if name is not None]
 
@@ -76,7 +81,7 @@ def partners(key: str) -> str:
     return f"{key}_partners"
 
 
-def store(data: Any) -> dict[str, Any]:
+def store(data: Data) -> Json:
     """The ``uns["scssl"]`` of an object, made if it is absent.
 
     A view shares what is below its ``uns`` with its parent: it gets its own first.
@@ -88,23 +93,23 @@ def store(data: Any) -> dict[str, Any]:
     return data.uns[UNS]
 
 
-def peek(data: Any) -> dict[str, Any]:
+def peek(data: Data) -> Json:
     """The ``uns["scssl"]`` of an object, empty if it is absent; for reading."""
     return data.uns.get(UNS, {})
 
 
-def record_of(data: Any, key: str) -> dict[str, Any]:
+def record_of(data: object, key: str) -> Json:
     """How the embedding `key` was made, by `fit` or `embed`; empty if that is not known."""
     ours = peek(data)
     return ours.get(MODELS, {}).get(key) or ours.get(EMBEDDINGS, {}).get(key, {})
 
 
-def forget(data: Any, name: str, key: str) -> None:
+def forget(data: object, name: str, key: str) -> None:
     """Take the record `key` off a shelf, if it is there."""
     if key in peek(data).get(name, {}):
         del shelf(data, name)[key]
 
 
-def shelf(data: Any, name: str) -> dict[str, Any]:
+def shelf(data: object, name: str) -> Json:
     """A dictionary below ``uns["scssl"]`` (`MODELS`, `EMBEDDINGS`), made if it is absent."""
     return store(data).setdefault(name, {})

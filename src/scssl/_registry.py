@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from scssl._types import Json
     from scssl.methods._base import Method
     from scssl.tasks._base import Task
     from scssl.views._base import View
@@ -222,7 +223,7 @@ class Registry(Generic[S, T]):
         """Objects that were registered in this process and that another process would not find by name."""
         return {name: self._objects[name] for name in self._added}
 
-    def adopt(self, things: dict[str, Any]) -> None:
+    def adopt(self, things: Json) -> None:
         """Take over what :meth:`added` gave in another process."""
         for name, thing in things.items():
             if name not in self:
@@ -256,7 +257,7 @@ class Registry(Generic[S, T]):
             raise unknown(self.kind, name, sorted(entries))
         return entries[name]
 
-    def _check_description(self, name: str, description: dict[str, Any]) -> None:
+    def _check_description(self, name: str, description: Json) -> None:
         known = {f.name for f in fields(self.spec)}
         required = {f.name for f in fields(self.spec) if f.default is MISSING} - {"name"}
         wrong, missing = sorted(set(description) - known), sorted(required - set(description))
@@ -300,7 +301,7 @@ class Registry(Generic[S, T]):
         return found
 
     @staticmethod
-    def _read_plugin(point: importlib.metadata.EntryPoint) -> dict[str, Any]:
+    def _read_plugin(point: importlib.metadata.EntryPoint) -> Json:
         module = importlib.util.find_spec(point.module)
         if module is None or module.origin is None:
             msg = f"module {point.module} is not installed"
@@ -312,7 +313,7 @@ class Registry(Generic[S, T]):
         raise LookupError(msg)
 
 
-def registered_in(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def registered_in(file: Path) -> Iterator[tuple[str, str, Json]]:
     """``(name, attribute, description)`` of every ``@X.register("name", key=literal)`` in a source file."""
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         for mark in getattr(node, "decorator_list", []):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from scssl._validate.paths import usable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from scssl._types import Facts
 
 OK, FAILED, NOT_APPLICABLE, TIMEOUT, COLLAPSED = STATUS = ("ok", "failed", "not_applicable", "timeout", "collapsed")
 _FORMULA = r"^'*[=+\-@\t\r]"  # what a spreadsheet takes for the beginning of a formula
@@ -87,7 +89,7 @@ def axes_of(key: str) -> dict[str, str]:
     return {name: value for name, _, value in parts} if whole else {}
 
 
-def frame(rows: Iterable[Row | Mapping[str, Any]]) -> pd.DataFrame:
+def frame(rows: Iterable[Row | Facts]) -> pd.DataFrame:
     """Rows as a frame with exactly the columns and types of the schema."""
     records = [asdict(row) if isinstance(row, Row) else dict(row) for row in rows]
     return conform(pd.DataFrame.from_records(records))
@@ -131,13 +133,13 @@ def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     return conform(both.drop_duplicates(list(_IDENTITY), keep="last"))
 
 
-def stored(data: Any) -> pd.DataFrame:
+def stored(data: object) -> pd.DataFrame:
     """The scores kept in ``uns["scssl"]["scores"]``, empty if there are none."""
     table = _keys.peek(data).get(_keys.SCORES)
     return frame([]) if table is None else conform(pd.DataFrame(table))
 
 
-def read(data: Any) -> pd.DataFrame:
+def read(data: object) -> pd.DataFrame:
     """The scores of a scored object, of a frame, or of a CSV file.
 
     Raises
@@ -186,7 +188,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return conform(table)
 
 
-def keep(data: Any, table: pd.DataFrame) -> None:
+def keep(data: object, table: pd.DataFrame) -> None:
     """Add scores to ``uns["scssl"]["scores"]``."""
     merged = merge(stored(data), table)
     merged.index = merged.index.astype(str)  # h5ad and zarr keep text indices only

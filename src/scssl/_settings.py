@@ -13,6 +13,7 @@ from scssl._errors import InputError, KeyNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import TextIO
 
 logger = logging.getLogger("scssl")
 
@@ -70,7 +71,7 @@ class Settings:
         return level
 
     @contextmanager
-    def override(self, **values: Any) -> Iterator[Settings]:
+    def override(self, **values: object) -> Iterator[Settings]:
         """Change settings for a ``with`` block."""
         before = replace(self)
         try:
@@ -92,7 +93,7 @@ class _Handler(logging.StreamHandler):
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> Any:
+    def stream(self) -> TextIO:
         return sys.stderr
 
 
@@ -122,7 +123,7 @@ def wrote(*slots: str) -> None:
     info(f"    added {', '.join(slots)}")
 
 
-def progress(items: Iterable[Any], *, description: str, total: int | None = None, show: bool | None = None) -> Any:
+def progress(items: Iterable[object], *, description: str, total: int | None = None, show: bool | None = None) -> Any:
     """Wrap an iterable in a progress bar; `show` overrides the setting."""
     from importlib.util import find_spec
 

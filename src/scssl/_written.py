@@ -6,7 +6,7 @@ Columns are people's to correct by hand, so their content is remembered too: a c
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,13 @@ from scssl._validate.names import taken
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scssl._types import Data
     from scssl._validate import Problem
 
 COLUMNS = ("obs", "var")
 
 
-def put(data: Any, where: str, name: str, values: Any) -> None:
+def put(data: object, where: str, name: str, values: object) -> None:
     """Write `values` into the slot `name` of ``data.<where>`` (``obs``, ``var``, ``obsm``, ``layers``) and remember it."""
     with warnings.catch_warnings():
         # a view becomes an object of its own, as in scanpy; the columns or matrices are ours
@@ -34,7 +35,7 @@ def put(data: Any, where: str, name: str, values: Any) -> None:
 
 
 def free(
-    data: Any, where: str, names: list[str], value: Any, *, overwrite: bool, parameter: str = "key_added"
+    data: Data, where: str, names: list[str], value: object, *, overwrite: bool, parameter: str = "key_added"
 ) -> Iterator[Problem]:
     """Slots that are to be written hold nothing that is not ours, or the user gave them up."""
     yield from switch(overwrite, "overwrite")
@@ -45,7 +46,7 @@ def free(
         yield taken(f"{where}[{others[0]!r}]", value, parameter=parameter, edited=edited, overwrite=True)
 
 
-def _ours(data: Any, where: str, name: str) -> bool:
+def _ours(data: object, where: str, name: str) -> bool:
     content = _keys.peek(data).get(_keys.WRITTEN, {}).get(where, {}).get(name)
     if content is None:
         return False
@@ -54,7 +55,7 @@ def _ours(data: Any, where: str, name: str) -> bool:
     return where not in COLUMNS or length != str(len(getattr(data, where))) or content == _content(data, where, name)
 
 
-def _content(data: Any, where: str, name: str) -> str:
+def _content(data: Data, where: str, name: str) -> str:
     """Number of rows, and of a column a hash of its values by the names of the rows, in any order."""
     if where not in COLUMNS:
         return str(data.n_obs)

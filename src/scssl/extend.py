@@ -10,6 +10,7 @@ from typing import Any
 
 _FROM = {
     "scssl._errors": ("InputError", "TrainingError"),
+    "scssl._protocol": ("Protocol",),
     "scssl._registry": ("DATASETS", "METHODS", "METRICS", "TASKS", "VIEWS", "DatasetSpec", "MethodSpec", "MetricSpec",
                         "TaskSpec", "ViewSpec"),
     "scssl.data.cells": ("Cells", "Codes"),

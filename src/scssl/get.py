@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scssl import _keys, _results
+from scssl._protocol import of_profile
 from scssl._words import unknown
 from scssl.data import scored
 from scssl.table import ranks as comparisons
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from mudata import MuData
+
+    from scssl._protocol import Protocol
 
 __all__ = ["differences", "flips", "history", "models", "ranks", "scores", "summary"]
 
@@ -71,10 +74,10 @@ def scores(
     >>> sorted(rows["method"].unique())
     ['oracle', 'pca', 'random']
     """
-    statistics.check("profile", profile, statistics.PROFILES)
+    protocol = of_profile(profile)
     table = scored.read(data)
-    if profile == statistics.PAPER:
-        table = _scaled_rows(table)
+    if protocol.min_max:
+        table = _scaled_rows(table, protocol)
     for column, wanted in (("method", method), ("task", task)):
         if wanted is not None:
             known = sorted(set(table[column]))
@@ -137,7 +140,7 @@ def summary(
     """
     if statistic not in _STATISTICS:
         raise unknown(kind="statistic", name=statistic, known=list(_STATISTICS))
-    table = board(scored.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), protocol=of_profile(profile), missing=missing, over=over)
     if statistic == "text":
         numbers = _text(table.mean, table.high - table.mean)
         seconds = table.lines["seconds"].map(lambda s: "" if pd.isna(s) else f"{s:.1f}")
@@ -194,7 +197,7 @@ def ranks(
     >>> ssl.get.ranks(scores, task="cell_typing")[["method", "rank_low", "rank_high"]].to_numpy().tolist()
     [['pca', 1, 1]]
     """
-    found = comparisons.ranks(board(scored.read(data), profile=profile, missing=missing, over=over))
+    found = comparisons.ranks(board(scored.read(data), protocol=of_profile(profile), missing=missing, over=over))
     if task is not None and task not in set(found["task"]):
         raise unknown(kind="task", name=task, known=sorted(set(found["task"])), parameter="task")
     return found if task is None else found[found["task"] == task].reset_index(drop=True)
@@ -245,7 +248,7 @@ def differences(
     >>> bool((gain["difference"] > 0).all())
     True
     """
-    table = board(scored.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), protocol=of_profile(profile), missing=missing, over=over)
     return comparisons.differences(table, baseline)
 
 
@@ -282,7 +285,7 @@ def flips(data: AnnData | MuData | pd.DataFrame | str | os.PathLike[str], *, pro
     >>> len(ssl.get.flips(scores))
     0
     """
-    return comparisons.flips(scored.read(data), profile=profile)
+    return comparisons.flips(scored.read(data), protocol=of_profile(profile))
 
 
 def history(data: AnnData | MuData, key: str) -> pd.DataFrame:
@@ -352,10 +355,10 @@ def models(data: AnnData | MuData) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("key")
 
 
-def _scaled_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the paper profile: whatever is the same for a whole run is kept, the rest has its default."""
+def _scaled_rows(table: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """Rows as the protocol scales them: whatever is the same for a whole run is kept, the rest has its default."""
     table = statistics.identified(table)
-    runs = statistics.per_run(table, profile=statistics.PAPER)
+    runs = statistics.per_run(table, protocol=protocol)
     place = ["data_id", "method", "config_id", "seed"]
     about = [*place, "data", "n_obs", "fit_s", "embed_s", "peak_mb", "device", "version", "created"]
     runs = runs.merge(table[about].drop_duplicates(place), on=place, how="left")

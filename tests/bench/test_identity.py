@@ -12,6 +12,7 @@ import pytest
 import scssl as ssl
 from scssl._registry import METRICS, TASKS
 from scssl.bench import code, identity, plan
+from scssl.bench.question import Question
 from scssl.methods.simclr import SimCLR
 from scssl.methods.vicreg import VICReg
 
@@ -200,7 +201,7 @@ def test_another_version_of_a_library_counts(package, monkeypatch):
 
 def test_methods_views_and_tasks_are_told_apart(data):
     entry = job_of(data, PLAIN).entry
-    setting = plan.Setting(batch_key="batch")
+    setting = plan.Setting(question=Question(batch_key="batch"))
     assert code.hash_of([SimCLR]) != code.hash_of([VICReg])
     assert identity.scoring("cell_typing") != identity.scoring("batch_correction")
     assert identity.scoring("batch_correction", ["ilisi"]) != identity.scoring("batch_correction", ["knn_purity"])

@@ -7,8 +7,9 @@ import pytest
 
 import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError, ScsslWarning
-from scssl.bench import job, lines
+from scssl.bench import lines, training
 from scssl.bench import plan as plans
+from scssl.bench.question import Question, Split
 from scssl.methods.simclr import SimCLR
 from scssl.models import finetune as finetuning
 from scssl.models.fit import Request
@@ -89,10 +90,10 @@ def test_models_for_held_out_cells_never_see_them(cells):
     values[query] = np.random.default_rng(0).random(values[query].shape)
     spoiled.X = values
     spoiled.obs["cell_type"] = np.where(query, "spoiled", spoiled.obs["cell_type"].astype(str))
-    entry, split = lines.Entry("quick", "simclr", {"max_epochs": 1}), lines.Split("x", "batch", "batch1")
+    entry, split = lines.Entry("quick", "simclr", {"max_epochs": 1}), Split("x", "batch", "batch1")
     one = plans.Job("", entry, 0, split, {"cell_typing": ""})
-    setting = plans.Setting(batch_key="batch")
-    clean, dirty = (job._trained(one, entry, data, setting)[0] for data in (cells, spoiled))
+    setting = plans.Setting(question=Question(batch_key="batch"))
+    clean, dirty = (training.trained(one, entry, data, setting)[0] for data in (cells, spoiled))
     assert clean.features["rna"].tolist() == dirty.features["rna"].tolist()
     np.testing.assert_array_equal(clean.embed(cells[~query].copy()), dirty.embed(cells[~query].copy()))
 
@@ -250,7 +251,7 @@ def test_chosen_scores_and_cells_without_a_label(cells):
 
 
 def test_what_fails_owes_the_chosen_scores_only(cells, monkeypatch):
-    monkeypatch.setattr(job, "_trained", lambda *_: 1 / 0)
+    monkeypatch.setattr("scssl.bench.job.trained", lambda *_: 1 / 0)
     with pytest.warns(ScsslWarning, match="ZeroDivisionError"):
         table = compare(cells.copy(), ["pca"], metrics=["ilisi", "accuracy"])
     assert set(table.loc[table["key"] == "pca", "metric"]) == {"ilisi", "accuracy"}
@@ -282,8 +283,8 @@ def test_the_own_labels_of_a_finetuned_model_are_scored(cells, tmp_path, monkeyp
     assert right["scratch"] > 0.8
     # what the table says is what the model gives
     model = finetuning.finetune(
-        (training := cells[cells.obs["batch"] != "batch1"].copy()),
-        ssl.tl.fit(job_genes(training), "untrained", batch_key="batch"),
+        (known := cells[cells.obs["batch"] != "batch1"].copy()),
+        ssl.tl.fit(job_genes(known), "untrained", batch_key="batch"),
         finetuning.Tuning("cell_type", train="all", max_epochs=20, batch_size=32, progress=False),
     )
     query = cells[cells.obs["batch"] == "batch1"]
@@ -297,10 +298,10 @@ def test_the_own_labels_of_a_finetuned_model_are_scored(cells, tmp_path, monkeyp
     np.testing.assert_array_equal(again["value"], table["value"])
 
 
-def job_genes(training):
+def job_genes(cells):
     """The genes are chosen again, without the cells that are held out."""
-    job._choose_genes_again(training, lines.Entry("x", "untrained").request(Request(method=""), seed=0))
-    return training
+    training._choose_genes_again(cells, lines.Entry("x", "untrained").request(Request(method=""), seed=0))
+    return cells
 
 
 def test_labels_that_were_learned_are_not_scored(cells, unchanged):
@@ -331,9 +332,9 @@ def test_cells_without_a_label_teach_nothing(cells):
     adata.obs.iloc[::5, adata.obs.columns.get_loc("cell_type")] = "doublet"
     line = lines.Entry("x", "simclr", {"finetune": {"max_epochs": 1}})
     model = ssl.tl.fit(adata.copy(), "simclr", max_epochs=1)
-    setting = plans.Setting(label_key="cell_type", unlabelled=["doublet", "nan"])
+    setting = plans.Setting(question=Question(label_key="cell_type", unlabelled=["doublet", "nan"]))
     with pytest.warns(ScsslWarning, match="30 of 150 cells have no label"):
-        assert "doublet" not in job._taught(model, adata.copy(), line, setting, seed=0).classes
+        assert "doublet" not in training._taught(model, adata.copy(), line, setting, seed=0).classes
 
 
 def test_other_gene_sets_are_other_cells(cells):

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 import scssl as ssl
 from scssl.data import recipe as recipes
 from scssl.data.calm import calm
+from scssl.data.kinds import kind_of
 
 
 def by_scanpy(adata: ad.AnnData, **options) -> ad.AnnData:
@@ -325,7 +326,7 @@ class TestFunctions:
         np.testing.assert_array_equal(np.flatnonzero(recipes.select_genes(matrix, 4)), [3, 5])
 
     def test_kinds_of_modalities(self):
-        assert [recipes.kind_of(n) for n in ("rna", "prot", "Protein", "ADT", "atac", "hto")] == [
+        assert [kind_of(n).name for n in ("rna", "prot", "Protein", "ADT", "atac", "hto")] == [
             "rna", "protein", "protein", "protein", "atac", "",
         ]  # fmt: skip
 

@@ -14,6 +14,7 @@ import pytest
 
 import scssl as ssl
 from scssl import InputError, _keys, _results
+from scssl._protocol import PAPER
 from scssl._results import Row
 from scssl.table import statistics
 from scssl.table.board import board
@@ -251,7 +252,7 @@ def test_both_policies_stand_beside_each_other():
 
 
 def test_the_paper_profile_lists_who_depends_on_whom():
-    text = " ".join(Page(render(made.scores(), profile="paper")).text)
+    text = " ".join(Page(render(made.scores(), protocol=PAPER)).text)
     assert "Depends on the company" in text
     found = ssl.get.flips(made.scores())
     assert text.count("the other way round without") == len(found)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from scssl import _results
 from scssl._results import Row
-from scssl.table.board import SEES_LABELS, board
+from scssl.table.board import board
+from scssl.table.lines import SEES_LABELS
 from scssl.table.ranks import ranks, tied
 
 

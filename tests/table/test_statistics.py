@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from scssl import InputError, _results
+from scssl._protocol import PAPER
 from scssl._results import Row
 from scssl.table import statistics
 from scssl.table.board import board, simulation
@@ -121,7 +122,7 @@ def test_the_order_of_rows_does_not_matter():
 def test_paper_pool_ignores_controls_and_keeps_single_seed_methods_in_every_seed():
     table = made.scores({"random": 0.0, "oracle": 1.0, "a": 0.3, "b": 0.6}, seeds=2)
     table = table[~((table["method"] == "a") & (table["seed"] == 1))]
-    runs = statistics.per_run(table, profile="paper")
+    runs = statistics.per_run(table, protocol=PAPER)
     bounded = runs[~runs["method"].isin(statistics.CONTROLS) & runs["group"].isin(statistics.WEIGHTS)]
     # in seed 1 only b was run; measured against a's single run it is the best of two, not the only one
     assert (bounded[(bounded["method"] == "b")]["value"] == 1).all()
@@ -129,7 +130,7 @@ def test_paper_pool_ignores_controls_and_keeps_single_seed_methods_in_every_seed
 
 
 def test_ties_become_zero_in_the_paper_profile():
-    runs = statistics.per_run(made.scores({"a": 0.3}, seeds=1), profile="paper")
+    runs = statistics.per_run(made.scores({"a": 0.3}, seeds=1), protocol=PAPER)
     assert (runs[runs["group"].isin(statistics.WEIGHTS)]["value"] == 0).all()
 
 
@@ -180,7 +181,7 @@ def test_small_print_says_what_the_numbers_are():
     assert text == (
         "pbmc68k · 700 cells · simulated batches · mean and 95 % interval over 2 seeds · total = 0.6 bio + 0.4 batch of raw values"
     )
-    assert "of min-max scaled values" in board(made.scores(), profile="paper").small_print()
+    assert "of min-max scaled values" in board(made.scores(), protocol=PAPER).small_print()
 
 
 def test_simulation_is_read_from_the_record():
@@ -301,14 +302,14 @@ def test_the_paper_profile_knows_ten_metrics_and_says_who_stands_in():
     table = made.scores({"random": 0.1, "a": 0.3, "b": 0.6})
     extra = table[table["metric"] == "ilisi"].assign(metric="cilisi", value=0.9)
     both = pd.concat([table, extra])
-    view = statistics.per_run(both, profile="paper")
+    view = statistics.per_run(both, protocol=PAPER)
     assert "cilisi" not in set(view["metric"])
-    pd.testing.assert_frame_equal(view, statistics.per_run(table, profile="paper"))
+    pd.testing.assert_frame_equal(view, statistics.per_run(table, protocol=PAPER))
     assert "cilisi" in set(statistics.per_run(both)["metric"])
-    assert "bras in place of silhouette_batch" in board(both, profile="paper").small_print()
+    assert "bras in place of silhouette_batch" in board(both, protocol=PAPER).small_print()
     published = pd.concat([both, table[table["metric"] == "bras"].assign(metric="silhouette_batch", value=0.5)])
-    assert "bras" not in set(statistics.per_run(published, profile="paper")["metric"])
-    assert "bras in" not in board(published, profile="paper").small_print()
+    assert "bras" not in set(statistics.per_run(published, protocol=PAPER)["metric"])
+    assert "bras in" not in board(published, protocol=PAPER).small_print()
 
 
 def test_trivial_predictors_are_controls_of_their_task():

@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from scssl._neighbors import Neighbors, nearest
+from scssl._protocol import PAPER
 from scssl.tasks import Cells
 from scssl.tasks._vote import vote
 from scssl.tasks.cell_typing import CellTyping
@@ -31,7 +32,7 @@ def test_values_of_the_paper_profile_are_those_of_scikit_learn(embedding, cells)
     model = KNeighborsClassifier(11).fit(embedding[~query], cells.labels[~query].astype(str))
     predicted = model.predict(embedding[query])
     truth = cells.labels[query].astype(str)
-    found = CellTyping().score(embedding, replace(cells, query=query), profile="paper")
+    found = CellTyping().score(embedding, replace(cells, query=query), protocol=PAPER)
     assert {s.split for s in found} == {"held-out split=query"}
     value = {s.metric: s.value for s in found}
     assert value["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
@@ -178,7 +179,7 @@ def test_a_model_may_answer_itself(embedding, cells):
 
 def test_five_neighbours_in_the_paper_profile(embedding, cells):
     query = np.arange(150) % 4 == 0
-    found = values(CellTyping().score(embedding, replace(cells, query=query), profile="paper", split="x"))
+    found = values(CellTyping().score(embedding, replace(cells, query=query), protocol=PAPER, split="x"))
     model = KNeighborsClassifier(5).fit(embedding[~query], cells.labels[~query].astype(str))
     truth, predicted = cells.labels[query].astype(str), model.predict(embedding[query])
     assert found["x", "accuracy_k5"] == pytest.approx((truth == predicted).mean())

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from scssl._protocol import PAPER
 from scssl.data.matrix import csr
 from scssl.tasks import Cells
 from scssl.tasks._cells import principal_components
@@ -33,7 +34,7 @@ def test_absent_columns_are_none(pbmc, unchanged):
 def test_before_is_the_pca_of_scikit_learn(pbmc):
     from sklearn.decomposition import PCA
 
-    before = Cells.of(pbmc, batch_key="batch", profile="paper").before
+    before = Cells.of(pbmc, batch_key="batch", protocol=PAPER).before
     expected = PCA(50, svd_solver="full").fit_transform(csr(pbmc).toarray().astype(float))
     np.testing.assert_allclose((before**2).sum(axis=0), (expected**2).sum(axis=0), rtol=1e-6)
     np.testing.assert_allclose(np.abs(before[:, 0]), np.abs(expected[:, 0]), rtol=1e-4, atol=1e-6)

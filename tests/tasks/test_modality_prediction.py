@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
 
+from scssl._protocol import PAPER
 from scssl.tasks import Cells, control_rows
 from scssl.tasks.modality_prediction import ModalityPrediction
 
@@ -55,7 +56,7 @@ def test_predictions_are_those_of_scikit_learn(made):
 def test_the_paper_finds_neighbours_by_cosine(made):
     cells, x = made
     query = cells.batch == "b1"
-    found = values(ModalityPrediction().score(x, replace(cells, query=query), split="x", profile="paper"))
+    found = values(ModalityPrediction().score(x, replace(cells, query=query), split="x", protocol=PAPER))
     truth = cells.target_values.toarray()
     predicted = KNeighborsRegressor(5, metric="cosine").fit(x[~query], truth[~query]).predict(x[query])
     per_cell = [np.corrcoef(t, p)[0, 1] for t, p in zip(truth[query], predicted, strict=True)]

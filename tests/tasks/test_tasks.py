@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scssl import _results
+from scssl._protocol import PAPER
 from scssl._registry import METRICS, TASKS
 from scssl.metrics import NotApplicable
 from scssl.tasks import CONTROL_WIDTH, Cells, applicable, control_rows, score_rows
@@ -30,7 +31,7 @@ def test_every_task_has_a_file_of_its_name_and_a_main_metric_or_a_total():
 
 
 def test_metrics_of_the_two_profiles():
-    clean, paper = BatchCorrection().metrics(), BatchCorrection().metrics("paper")
+    clean, paper = BatchCorrection().metrics(), BatchCorrection().metrics(PAPER)
     assert len(paper) == 10
     assert set(paper) - set(clean) == {"silhouette_batch", "kbet_scib"}
     assert set(clean) - set(paper) == {"bras", "kbet", *BEYOND}

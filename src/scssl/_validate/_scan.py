@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BLOCK_VALUES = 2**22  # values in memory at a time
 SAMPLE = 2**20  # values above zero that are looked at for fractions
@@ -49,7 +49,7 @@ class Scan:
     @property
     def genes(self) -> np.ndarray:
         """Genes with a value other than zero."""
-        return self.n_cells.any(axis=0)
+        return np.asarray(self.n_cells.any(axis=0))
 
     @property
     def fractions(self) -> float:
@@ -152,7 +152,7 @@ def _counted(found: Scan, rows: np.ndarray, columns: np.ndarray, cells: slice, w
     return np.bincount(found.batches[cells][rows] * width + columns, minlength=n * width).reshape(n, width)
 
 
-def _dense(found: Scan, block: Any, row: int) -> None:
+def _dense(found: Scan, block: object, row: int) -> None:
     block = np.asarray(block)
     width = block.shape[1]
     _extremes(found, block, lambda i: (int(i // width) + row, int(i % width)))
@@ -171,7 +171,7 @@ def _dense(found: Scan, block: Any, row: int) -> None:
         _fractions(found, block[there])
 
 
-def _extremes(found: Scan, values: np.ndarray, where: Any) -> None:
+def _extremes(found: Scan, values: np.ndarray, where: Callable[..., tuple[int, int]]) -> None:
     """Range, values that are no numbers, negative values. NaN passes through min and max, so two passes do."""
     if values.size == 0:
         return
@@ -199,7 +199,7 @@ def _fractions(found: Scan, values: np.ndarray) -> None:
         found.fractional += int((some != np.rint(some)).sum())
 
 
-def _identical(stored: Any) -> bool:
+def _identical(stored: object) -> bool:
     """Whether all cells equal the first one; asked only if their totals are equal."""
     first = None
     for _, _, part in blocks(stored):

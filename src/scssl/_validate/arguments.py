@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-def named(value: Any, parameter: str, *, example: str = "", different: bool = False) -> Iterator[Problem]:
+def named(value: object, parameter: str, *, example: str = "", different: bool = False) -> Iterator[Problem]:
     """One name, or a list of some (`different`: each once); ``None`` where nothing was asked for."""
     fix = (
         f"Pass e.g. {parameter}={[example]!r}, or leave it out."
@@ -39,14 +39,14 @@ def named(value: Any, parameter: str, *, example: str = "", different: bool = Fa
         yield Problem(f"duplicated_{parameter}", parameter, f"{parameter}={names!r} names {twice!r} twice.", fix)
 
 
-def text(value: Any, parameter: str) -> Iterator[Problem]:
+def text(value: object, parameter: str) -> Iterator[Problem]:
     """One name, or ``None``."""
     if value is not None and not isinstance(value, str):
         message = f"{parameter}={value!r} is of type {type(value).__name__}, expected text."
         yield Problem("wrong_type", parameter, message, "Pass one name, as text.")
 
 
-def whole(value: Any, parameter: str, *, example: int) -> Iterator[Problem]:
+def whole(value: object, parameter: str, *, example: int) -> Iterator[Problem]:
     """A whole number of at least 1, or ``None``."""
     if value is None:
         return
@@ -63,14 +63,14 @@ def positive(value: Any, parameter: str, *, code: str, example: float) -> Iterat
         yield Problem(code, parameter, message, f"Pass e.g. {parameter}={example:g}.")
 
 
-def switch(value: Any, parameter: str) -> Iterator[Problem]:
+def switch(value: object, parameter: str) -> Iterator[Problem]:
     """True or False: other values that count as true, such as ``"no"``, are mistakes."""
     if not isinstance(value, bool | np.bool_):
         message = f"{parameter}={value!r} is neither True nor False."
         yield Problem("wrong_type", parameter, message, f"Pass {parameter}=True or leave it out.")
 
 
-def one_of(value: Any, parameter: str, known: Sequence[str]) -> Iterator[Problem]:
+def one_of(value: object, parameter: str, known: Sequence[str]) -> Iterator[Problem]:
     """One of some words."""
     if value not in list(known):
         message = f"{parameter}={value!r} is not one of {', '.join(map(repr, known))}."

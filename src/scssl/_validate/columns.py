@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
+from scssl._parts import multimodal
 from scssl._validate._problem import ERROR, WARNING, Problem
 from scssl._validate.places import disagreement, found, present
 from scssl._words import canonical, listed
@@ -13,12 +14,14 @@ from scssl._words import canonical, listed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scssl._types import Data
+
 UNLABELLED = frozenset({"undefined", "unknown", "unassigned", "unlabelled", "unlabeled", "nan", "na", "none", ""})
 _SHOWN = 5
 _FEW_NUMBERS = 20  # numbers up to this many are codes of groups, however few the cells
 
 
-def batch(data: Any, batch_key: Any, *, parameter: str = "batch_key") -> Iterator[Problem]:
+def batch(data: Data, batch_key: str, *, parameter: str = "batch_key") -> Iterator[Problem]:
     """The column of batches: there, complete, groups rather than measurements."""
     values, problems = _values(data, batch_key, parameter)
     yield from problems
@@ -43,7 +46,7 @@ def batch(data: Any, batch_key: Any, *, parameter: str = "batch_key") -> Iterato
         yield Problem("unnamed_batch", parameter, message, fix, WARNING)
 
 
-def label(data: Any, label_key: Any, batch_key: Any = None, *, parameter: str = "label_key") -> Iterator[Problem]:
+def label(data: Data, label_key: str, batch_key: object = None, *, parameter: str = "label_key") -> Iterator[Problem]:
     """The column of labels: there, complete, not the batch, not a name for each cell."""
     if batch_key is not None and label_key == batch_key:
         message = f"{parameter} and batch_key are the same column, {label_key!r}."
@@ -76,9 +79,9 @@ def _taken_for(blank: pd.Series, n: int, what: str, kind: str) -> str:
     return f"{what}: {int(blank.sum())} of {n} cells are called {called}, which is taken for a {kind} like any other."
 
 
-def _kept(data: Any, name: str, condition: str) -> str:
+def _kept(data: object, name: str, condition: str) -> str:
     """The line that keeps the other cells; of a MuData it needs a column of the whole object."""
-    if not hasattr(data, "mod"):
+    if not multimodal(data):
         of = f"adata.obs[{name!r}]"
         return f"adata = adata[{of + '.notna()' if condition == 'notna' else f'{of} {condition}'}].copy()"
     whole = "" if name in data.obs else f"mdata.obs[{name!r}] = ...; "
@@ -86,7 +89,9 @@ def _kept(data: Any, name: str, condition: str) -> str:
     return f"{whole}mdata = mdata[{of + '.notna()' if condition == 'notna' else f'{of} {condition}'}].copy()"
 
 
-def _confounded(data: Any, labels: pd.Series, label_key: str, batch_key: Any, parameter: str) -> Iterator[Problem]:
+def _confounded(
+    data: object, labels: pd.Series, label_key: str, batch_key: object, parameter: str
+) -> Iterator[Problem]:
     batches = found(data, batch_key) if isinstance(batch_key, str) else None
     if batches is None or labels.nunique() < 2:
         return
@@ -99,7 +104,7 @@ def _confounded(data: Any, labels: pd.Series, label_key: str, batch_key: Any, pa
         yield Problem("label_confounded", parameter, message, "Batch metrics mean nothing here.", WARNING)
 
 
-def _values(data: Any, name: Any, parameter: str) -> tuple[pd.Series | None, list[Problem]]:
+def _values(data: Data, name: str, parameter: str) -> tuple[pd.Series | None, list[Problem]]:
     """The column if it can be used at all, and what is wrong with it."""
     problems = list(present(data, name, parameter))
     if problems:
@@ -111,7 +116,7 @@ def _values(data: Any, name: Any, parameter: str) -> tuple[pd.Series | None, lis
     return values, [*problems, *disagreement(data, name, parameter)]
 
 
-def _usable(data: Any, values: pd.Series, name: str, parameter: str) -> Iterator[Problem]:
+def _usable(data: object, values: pd.Series, name: str, parameter: str) -> Iterator[Problem]:
     kind = parameter.removesuffix("_key")
     absent = values.isna().to_numpy()
     if absent.any():

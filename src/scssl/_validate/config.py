@@ -6,7 +6,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, Union
 
@@ -17,6 +17,8 @@ from scssl._words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scssl._types import Facts
 
 _WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", type(None): "None"}
 _MANY = {int: "whole numbers", float: "numbers", str: "names"}
@@ -59,7 +61,7 @@ _LIMITS = {
 }
 
 
-def config(cls: type, values: Mapping[str, Any]) -> Iterator[Problem]:
+def config(cls: type, values: Facts) -> Iterator[Problem]:
     """Check `values` against the fields of a dataclass.
 
     Parameters
@@ -95,14 +97,14 @@ def _meant(name: str, known: list[str]) -> str:
     return f"Did you mean {other!r}?" if other in (*known, *_ARGUMENTS) else nearest(name, known)
 
 
-def seed(value: Any, *, parameter: str = "seed") -> Iterator[Problem]:
+def seed(value: object, *, parameter: str = "seed") -> Iterator[Problem]:
     """A seed is a whole number of at least 0: it identifies a run, so it is never drawn for the user."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral) or value < 0:
         message = f"{parameter}={value!r} is not a whole number of at least 0."
         yield Problem("bad_seed", parameter, message, f"Pass e.g. {parameter}=0.")
 
 
-def fits(value: Any, hint: Any) -> bool:
+def fits(value: object, hint: Any) -> bool:
     """Whether a value may stand where `hint` is annotated. An int may be a float, a list a tuple; a bool is no int."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
@@ -123,7 +125,7 @@ def fits(value: Any, hint: Any) -> bool:
     return value is None if hint in (None, type(None)) else isinstance(value, hint)
 
 
-def _fits_items(value: Any, origin: Any, inner: tuple[Any, ...]) -> bool:
+def _fits_items(value: object, origin: object, inner: tuple[object, ...]) -> bool:
     if not isinstance(value, list | tuple):
         return False
     if origin is tuple and inner[-1:] != (Ellipsis,):
@@ -145,7 +147,7 @@ def in_words(hint: Any) -> str:
     return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
 
 
-def _type_fix(name: str, value: Any) -> str:
+def _type_fix(name: str, value: object) -> str:
     if isinstance(value, str):
         try:
             number = float(value)
@@ -155,7 +157,7 @@ def _type_fix(name: str, value: Any) -> str:
     return ""
 
 
-def _range(name: str, value: Any, limits: Mapping[str, Any]) -> Iterator[Problem]:
+def _range(name: str, value: object, limits: Facts) -> Iterator[Problem]:
     for item in value if isinstance(value, list | tuple) else (value,):
         if item is None:
             continue
@@ -174,7 +176,7 @@ def _range(name: str, value: Any, limits: Mapping[str, Any]) -> Iterator[Problem
             return
 
 
-def _limit_fix(name: str, limits: Mapping[str, Any]) -> str:
+def _limit_fix(name: str, limits: Facts) -> str:
     """All limits of a parameter, so that the next try is in range."""
     said = [f"{phrase} {limits[word]:g}" for word, (phrase, _) in _LIMITS.items() if word in limits]
     return f"Pass {name} {' and '.join(said)}." if said else f"Pass a finite {name}."

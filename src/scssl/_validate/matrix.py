@@ -18,6 +18,8 @@ from scssl._words import listed, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from anndata import AnnData
+
 COUNTS, LOG1P = "counts", "log1p"
 EXPECTED = {"log": LOG1P, "counts": COUNTS}
 """Scale to look for, by the values that a method reads (`MethodSpec.values`)."""
@@ -49,7 +51,12 @@ class Aim:
 
 
 def matrix(
-    adata: Any, *, layer: str | None = None, expects: str | None = None, genes: Any = None, aim: Aim | None = None
+    adata: AnnData,
+    *,
+    layer: str | None = None,
+    expects: str | None = None,
+    genes: object = None,
+    aim: Aim | None = None,
 ) -> Iterator[Problem]:
     """Check the values of an AnnData; they are read by blocks and never made dense as a whole.
 
@@ -80,7 +87,7 @@ def matrix(
     parameter = "layer" if layer is not None else "data"
     aim = aim or Aim()
     summed = used if aim.summed is None else aim.summed
-    codes, batches = (None, []) if aim.batches is None else pd.factorize(aim.batches)
+    codes, batches = _coded(aim.batches)
     picked = some_of(adata.n_obs, codes)
     found = scan(stored, used, picked, codes if 1 < len(batches) <= MOST_BATCHES else None)
     yield from _numbers(adata, found, name, parameter)
@@ -92,13 +99,13 @@ def matrix(
         yield from _scale(found, seen, place, expects, adata)
         yield from _empty(adata, found, place, expects)
         if found.batches is not None:
-            sizes = dict(zip(map(str, batches), np.bincount(found.batches).tolist(), strict=True))
+            sizes = dict(zip(batches, np.bincount(found.batches).tolist(), strict=True))
             yield from silent.batches(found.n_cells, sizes, _mask(summed, adata.n_vars), adata.var_names, "batch_key")
         if genes is not None:
             yield from _silent(adata, found, parameter)
 
 
-def there(adata: Any, layer: str | None) -> Iterator[Problem]:
+def there(adata: object, layer: str | None) -> Iterator[Problem]:
     """The matrix exists and holds numbers; its values are not looked at."""
     yield from _stored(adata, layer)[1]
 
@@ -106,6 +113,14 @@ def there(adata: Any, layer: str | None) -> Iterator[Problem]:
 def expected(values: str, kind: str) -> str | None:
     """Scale to look for in a modality: counts only where it is known that the modality has some."""
     return None if values == COUNTS and not kind else EXPECTED[values]
+
+
+def _coded(batches: pd.Series | None) -> tuple[np.ndarray | None, list[str]]:
+    """Codes and names of the batches, in the order in which they occur."""
+    if batches is None:
+        return None, []
+    codes, names = pd.factorize(batches)
+    return codes, [str(name) for name in names]
 
 
 def _mask(positions: np.ndarray, n: int) -> np.ndarray:
@@ -118,7 +133,7 @@ def _slot(layer: str | None) -> str:
     return "X" if layer is None else f"layers[{layer!r}]"
 
 
-def _stored(adata: Any, layer: str | None) -> tuple[Any, list[Problem]]:
+def _stored(adata: AnnData, layer: str | None) -> tuple[Any, list[Problem]]:
     """The matrix as it is stored if it can be read at all, and what is wrong with the way it is stored."""
     if getattr(adata, "isbacked", False) and not adata.file.is_open:
         message = f"The object is backed by {str(adata.filename)!r}, and that file is closed."
@@ -157,7 +172,7 @@ def _kind(stored: Any, name: str, parameter: str) -> Iterator[Problem]:
         )
 
 
-def _used(adata: Any, genes: Any) -> tuple[np.ndarray | None, list[Problem]]:
+def _used(adata: AnnData, genes: object) -> tuple[np.ndarray | None, list[Problem]]:
     """Boolean mask of the genes that will be used, and what is wrong with the column that says so."""
     if genes is None:
         return np.ones(adata.n_vars, dtype=bool), []
@@ -182,7 +197,7 @@ def _used(adata: Any, genes: Any) -> tuple[np.ndarray | None, list[Problem]]:
     return column.to_numpy().astype(bool), []
 
 
-def _numbers(adata: Any, found: Scan, name: str, parameter: str) -> Iterator[Problem]:
+def _numbers(adata: AnnData, found: Scan, name: str, parameter: str) -> Iterator[Problem]:
     if found.n_bad == 0 and max(found.high, -found.low) > LARGEST:
         message = f"{name} holds values from {found.low:.4g} to {found.high:.4g}; float32 ends at {LARGEST:.4g}."
         fix = "Look at the step that made them: no count and no logarithm is that large."
@@ -198,7 +213,7 @@ def _numbers(adata: Any, found: Scan, name: str, parameter: str) -> Iterator[Pro
     yield Problem("not_finite_values", parameter, message, fix)
 
 
-def _scale(found: Scan, seen: on_scale.Look, place: Place, expects: str | None, adata: Any) -> Iterator[Problem]:
+def _scale(found: Scan, seen: on_scale.Look, place: Place, expects: str | None, adata: AnnData) -> Iterator[Problem]:
     """Whether the values are on the scale that is needed."""
     if not found.cells.any():
         message = f"All {adata.n_obs} x {adata.n_vars} values of {place.name} are zero."
@@ -223,7 +238,7 @@ def _recipe_from_counts(place: Place) -> str:
     return f"Start again from the counts: {place.recipe()}." if place.counts else ""
 
 
-def _other_layer(adata: Any, name: str) -> str:
+def _other_layer(adata: AnnData, name: str) -> str:
     """The line that reads counts from elsewhere, if there is such a layer."""
     layers = [layer for layer in _keys.layers(adata) if _slot(layer) != name]
     chosen = next((layer for layer in (_keys.COUNTS_LAYER, "raw_counts", "raw") if layer in layers), "")
@@ -232,7 +247,7 @@ def _other_layer(adata: Any, name: str) -> str:
     return f"Pass layer= if one of the layers {listed(layers)} holds them." if layers else ""
 
 
-def _empty(adata: Any, found: Scan, place: Place, expects: str | None) -> Iterator[Problem]:
+def _empty(adata: AnnData, found: Scan, place: Place, expects: str | None) -> Iterator[Problem]:
     name, parameter = place.name, place.parameter
     if not found.cells.any():
         return
@@ -256,7 +271,7 @@ def _empty(adata: Any, found: Scan, place: Place, expects: str | None) -> Iterat
         yield Problem("identical_cells", parameter, message, "Check how the object was made.")
 
 
-def _silent(adata: Any, found: Scan, parameter: str) -> Iterator[Problem]:
+def _silent(adata: AnnData, found: Scan, parameter: str) -> Iterator[Problem]:
     """Selected genes that no cell has. Not asked of cells to be embedded, where they are nothing unusual."""
     never = ~found.genes & found.used
     if never.any():

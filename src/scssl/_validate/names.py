@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+    from anndata import AnnData
+
+    from scssl._types import Data
 
 _SHOWN = 5
 _DATE = re.compile(r"^\d{1,2}-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)$", re.IGNORECASE)
 _VERSIONED = re.compile(r"^ENS[A-Z]*G\d{6,}\.\d+$")
 
 
-def names(adata: Any, *, parameter: str = "data") -> Iterator[Problem]:
+def names(adata: AnnData, *, parameter: str = "data") -> Iterator[Problem]:
     """Names of cells, genes and columns that would be joined wrongly or could not be saved."""
     for index, what, slot in ((adata.obs_names, "cell", "obs_names"), (adata.var_names, "gene", "var_names")):
         yield from _index(index, what, slot, parameter)
@@ -31,7 +34,7 @@ def names(adata: Any, *, parameter: str = "data") -> Iterator[Problem]:
         yield from _columns(frame, slot, parameter)
 
 
-def key(value: Any, *, parameter: str) -> Iterator[Problem]:
+def key(value: object, *, parameter: str) -> Iterator[Problem]:
     """A name of a slot: text that every file format keeps."""
     if not isinstance(value, str):
         message = f"{parameter}={value!r} is of type {type(value).__name__}, expected text."
@@ -47,7 +50,7 @@ def key(value: Any, *, parameter: str) -> Iterator[Problem]:
         yield Problem("key_reserved", parameter, message, "Choose another name.")
 
 
-def key_added(data: Any, value: Any, *, overwrite: bool = False, parameter: str = "key_added") -> Iterator[Problem]:
+def key_added(data: Data, value: str, *, overwrite: bool = False, parameter: str = "key_added") -> Iterator[Problem]:
     """A name for an embedding: a good key that does not take the place of a slot that scssl did not write."""
     wrong = [*switch(overwrite, "overwrite"), *key(value, parameter=parameter)]
     if wrong:
@@ -115,7 +118,7 @@ def _columns(frame: pd.DataFrame, slot: str, parameter: str) -> Iterator[Problem
         yield Problem("reserved_column", parameter, message, fix)
 
 
-def taken(slot: str, value: str, *, parameter: str, edited: bool = False, overwrite: bool = False) -> Problem:
+def taken(slot: str, value: object, *, parameter: str, edited: bool = False, overwrite: bool = False) -> Problem:
     """The problem that a slot to be written holds something of the user: never ours, or `edited` since.
 
     `overwrite`: the function can be told to replace it.

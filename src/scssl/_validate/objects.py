@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from scssl._parts import multimodal, parts
 from scssl._validate._problem import WARNING, Problem
 from scssl._words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from scssl._types import Data
+
 
 NOTHING = "cells_miss_all_modalities"
 
 
-def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
+def container(data: object, *, parameter: str = "data") -> Iterator[Problem]:
     """The object is an AnnData or a MuData whose parts fit together."""
     if isinstance(data, str | os.PathLike):
         message = (
@@ -30,15 +33,15 @@ def container(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
         kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
         fix = "Wrap a matrix: anndata.AnnData(matrix, obs=..., var=...)."
         yield Problem("not_anndata", parameter, f"{parameter} is a {kind}, expected AnnData or MuData.", fix)
-    elif hasattr(data, "mod"):
+    elif multimodal(data):
         yield from _modalities(data, parameter)
     else:
         yield from in_memory(data, parameter=parameter)
 
 
-def in_memory(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
+def in_memory(data: object, *, parameter: str = "data") -> Iterator[Problem]:
     """Columns are in memory, which those of anndata's lazy reader are not."""
-    for part in data.mod.values() if hasattr(data, "mod") else [data]:
+    for part in parts(data).values():
         if not isinstance(part.obs, pd.DataFrame):
             kind = f"{type(part.obs).__module__.partition('.')[0]}.{type(part.obs).__name__}"
             message = f"The obs of {parameter} is a {kind}, whose columns are still in the file (read_lazy)."
@@ -47,11 +50,11 @@ def in_memory(data: Any, *, parameter: str = "data") -> Iterator[Problem]:
             return
 
 
-def _modalities(mdata: Any, parameter: str) -> Iterator[Problem]:
+def _modalities(mdata: Data, parameter: str) -> Iterator[Problem]:
     if not mdata.mod:
         yield Problem("no_modalities", parameter, "The MuData holds no modality.", "Make it with mudata.MuData({...}).")
         return
-    nested = [name for name, part in mdata.mod.items() if hasattr(part, "mod")]
+    nested = [name for name, part in mdata.mod.items() if multimodal(part)]
     if nested:
         message = f"Modality {nested[0]!r} is a MuData itself; modalities must be AnnData."
         yield Problem("nested_mudata", parameter, message, f"Pass mdata[{nested[0]!r}].")
@@ -67,7 +70,7 @@ def _modalities(mdata: Any, parameter: str) -> Iterator[Problem]:
         yield Problem("stale_mudata", parameter, message, "Call mdata.update().")
 
 
-def measured(mdata: Any, modalities: Sequence[str] | None = None, *, parameter: str = "data") -> Iterator[Problem]:
+def measured(mdata: Data, modalities: Sequence[str] | None = None, *, parameter: str = "data") -> Iterator[Problem]:
     """Which cells lack which of the modalities: some may, but each cell needs one, and some cells should have two."""
     names, n = list(modalities or mdata.mod), mdata.n_obs
     there = {name: mdata.obs_names.isin(mdata.mod[name].obs_names) for name in names}
@@ -92,7 +95,7 @@ def measured(mdata: Any, modalities: Sequence[str] | None = None, *, parameter: 
             yield Problem("cells_miss_modality", parameter, message, fix, WARNING)
 
 
-def overlap(mdata: Any, *, parameter: str = "data") -> Iterator[Problem]:
+def overlap(mdata: Data, *, parameter: str = "data") -> Iterator[Problem]:
     """What a user of several modalities should know: cells that lack one, features that cannot be told apart by name."""
     yield from measured(mdata, parameter=parameter)
     names = [set(part.var_names) for part in mdata.mod.values()]

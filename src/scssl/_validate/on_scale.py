@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -102,10 +103,9 @@ class Look:
     def scale(self) -> Scale:
         """Scale of all of them; a total that can no longer be measured is taken from the record."""
         scale, total = united(self.batches.values()), self.recorded
-        told = (
-            scale.kind == LOG and not scale.totals and not scale.own_median and total and scale.sums[1] <= 1.02 * total
-        )
-        return replace(scale, totals=(total, total), source="recorded") if told else scale
+        if total is None or scale.kind != LOG or scale.totals or scale.own_median or scale.sums[1] > 1.02 * total:
+            return scale
+        return replace(scale, totals=(total, total), source="recorded")
 
 
 def look(adata: Any, found: Scan, batches: pd.Series | None, summed: np.ndarray, picked: np.ndarray) -> Look:
@@ -317,8 +317,10 @@ def _reason(known: Scale, found: Scale, coverage: float) -> tuple[str, str]:
     within = f"{known.sums[0]:.4g} to {known.sums[2]:.4g} in its genes"
     if total and found.total and middle > ALL_GENES * total > 0 and known.sums[2] < SOME_GENES * total:
         return (
-            f"Cells were scaled to {found.total:.6g} over the genes of the model alone: before the logarithm they sum to that "
-            f"number there, and the cells that the model was trained on to {within}. Scale them before genes are left out.",
+            (
+                f"Cells were scaled to {found.total:.6g} over the genes of the model alone: before the logarithm they sum to that "
+                f"number there, and the cells that the model was trained on to {within}. Scale them before genes are left out."
+            ),
             ERROR,
         )
     if known.totals and found.totals:
@@ -390,7 +392,8 @@ def recorded_base(data: Any) -> str:
     base = written.get("base") if hasattr(written, "get") else None
     if not isinstance(base, int | float | np.number):
         return ""
-    return {2.0: "2", 10.0: "10"}.get(float(base), "e" if abs(float(base) - np.e) < 1e-6 else "")
+    natural = "e" if abs(float(base) - math.e) < 1e-6 else ""
+    return {2.0: "2", 10.0: "10"}.get(float(base), natural)
 
 
 def _recorded_total(adata: Any) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl._validate._problem import Problem
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SHOWN = 60  # characters of a path in a message
 
 
-def usable(path: Any, *, parameter: str = "path") -> Iterator[Problem]:
+def usable(path: object, *, parameter: str = "path") -> Iterator[Problem]:
     """A path that the operating system can ask for at all: neither too long, nor with characters that none may have."""
     if not isinstance(path, str | os.PathLike):
         message = f"{parameter}={path!r} is of type {type(path).__name__}, expected a path."

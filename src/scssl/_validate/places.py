@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from scssl._parts import modalities, multimodal
 from scssl._validate._problem import WARNING, Problem
 from scssl._words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scssl._types import Data
+
 _MOST_GROUPS = 256  # looked at one by one
 _CELLS_OF_GROUP = 8  # on average; fewer cells say nothing of their group
 
 
-def places(data: Any, name: str) -> dict[str, pd.Series]:
+def places(data: Data, name: str) -> dict[str, pd.Series]:
     """The columns that `name` may mean, by the place where they stand, one value a cell; the first ones count most.
 
     In a MuData they are: the column of the whole object; the own columns of the modalities; copies of these that were
     pulled into the whole object, such as ``rna:batch``, which do not follow when the modality is corrected. A name with a
     modality before it means that modality alone: its own column, then the copy.
     """
-    if not hasattr(data, "mod"):
+    if not multimodal(data):
         return {f"obs[{name!r}]": _native(data.obs[name])} if name in data.obs else {}
     modality, _, rest = name.partition(":")
     alone = bool(rest) and modality in data.mod
@@ -41,7 +44,7 @@ def places(data: Any, name: str) -> dict[str, pd.Series]:
     return there
 
 
-def found(data: Any, name: str) -> pd.Series | None:
+def found(data: object, name: str) -> pd.Series | None:
     """The column `name`: of the whole object if it has one, else of the modalities, each cell from the first that names it.
 
     ``None`` if there is no such column; a frame if several columns of one table have the name.
@@ -58,7 +61,7 @@ def found(data: Any, name: str) -> pd.Series | None:
     return first if first.isna().any() else first.infer_objects()
 
 
-def groups(data: Any, name: Any, cells: pd.Index) -> pd.Series | None:
+def groups(data: object, name: object, cells: pd.Index) -> pd.Series | None:
     """The value of the column for some cells as text, where it tells groups of cells apart; else ``None``.
 
     For looks at each batch for itself, before and beside the checks of the column: none is needed.
@@ -72,7 +75,7 @@ def groups(data: Any, name: Any, cells: pd.Index) -> pd.Series | None:
     return text if n <= _MOST_GROUPS and n * _CELLS_OF_GROUP <= len(text) else None
 
 
-def disagreement(data: Any, name: str, parameter: str) -> Iterator[Problem]:
+def disagreement(data: Data, name: str, parameter: str) -> Iterator[Problem]:
     """Places of one column that name cells differently: which of them is used."""
     there = places(data, name)
     used = found(data, name) if len(there) > 1 else None
@@ -97,8 +100,9 @@ def disagreement(data: Any, name: str, parameter: str) -> Iterator[Problem]:
 
 def _native(values: pd.Series) -> pd.Series:
     """The values in the byte order of this machine, which pandas needs for grouping."""
-    kind = values.dtype if isinstance(values, pd.Series) else None
-    return values.astype(kind.newbyteorder("=")) if isinstance(kind, np.dtype) and not kind.isnative else values
+    if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype) and not values.dtype.isnative:
+        return values.astype(values.dtype.newbyteorder("="))
+    return values
 
 
 def _spread(values: pd.Series, cells: pd.Index) -> pd.Series:
@@ -119,7 +123,7 @@ def _completed(first: pd.Series, other: pd.Series) -> pd.Series:
     return pd.Series(values, index=first.index, name=first.name, dtype=object)
 
 
-def present(data: Any, name: Any, parameter: str) -> Iterator[Problem]:
+def present(data: Data, name: object, parameter: str) -> Iterator[Problem]:
     """The column exists somewhere."""
     if not isinstance(name, str):
         message = f"{parameter}={name!r} is of type {type(name).__name__}, expected the name of a column of obs."
@@ -128,10 +132,10 @@ def present(data: Any, name: Any, parameter: str) -> Iterator[Problem]:
     values = found(data, name)
     if values is None:
         known = [str(column) for column in data.obs.columns]
-        for modality, part in getattr(data, "mod", {}).items():
-            known += [f"{modality}:{column}" for column in part.obs.columns]
+        for modality in modalities(data):
+            known += [f"{modality}:{column}" for column in data.mod[modality].obs.columns]
         known = list(dict.fromkeys(known))
-        where = "obs of the object nor of a modality" if hasattr(data, "mod") else "obs"
+        where = "obs of the object nor of a modality" if multimodal(data) else "obs"
         message = f"{parameter}={name!r} is not a column of {where}, which has {listed(known)}."
         yield Problem(f"unknown_{parameter}", parameter, message, nearest(name, known), missing=True)
     elif isinstance(values, pd.DataFrame):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl._validate._problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from anndata import AnnData
 
-def sizes(adata: Any, *, at_least: int = 2, parameter: str = "data") -> Iterator[Problem]:
+
+def sizes(adata: AnnData, *, at_least: int = 2, parameter: str = "data") -> Iterator[Problem]:
     """There must be cells and genes, and at least `at_least` cells."""
     n_obs, n_vars = adata.n_obs, adata.n_vars
     shape = f"The object has {n_obs} cells and {n_vars} genes"

@@ -15,10 +15,12 @@ from scssl._errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scssl._types import Facts, Json
+
 _METHOD, _VIEWS = "method", "views"
 
 
-def lines(method: str, grid: Mapping[str, Sequence[Any]], config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def lines(method: str, grid: Mapping[str, Sequence[object]], config: Facts) -> dict[str, Json]:
     """Lines of the table, one for every combination of the values in `grid`.
 
     Raises
@@ -40,7 +42,7 @@ def lines(method: str, grid: Mapping[str, Sequence[Any]], config: Mapping[str, A
     return made
 
 
-def _named(axis: str, values: Any, *, fixed: bool) -> dict[str, Any]:
+def _named(axis: str, values: Sequence[object], *, fixed: bool) -> Json:
     """The values of an axis under short names."""
     if fixed:
         msg = f"{axis!r} is an axis of the grid and was given a value of its own as well."
@@ -62,7 +64,7 @@ def _bad(message: str) -> InputError:
     return InputError(message, code="bad_grid", parameter="grid", fix=fix)
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """A value as it stands in the name of a line: short, without ``", "``."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, str):
@@ -72,7 +74,7 @@ def text(value: Any) -> str:
     return "none" if value is None else json.dumps(value, default=str).replace(", ", ",")
 
 
-def _views(value: Any) -> str:
+def _views(value: object) -> str:
     """Views as people write them: ``"mask:0.2+gaussian:0.8"``; only what is not the default is said."""
     from scssl.views.pipeline import PIPELINES, resolve
 

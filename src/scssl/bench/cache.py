@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
+    from scssl._types import Json
     from scssl.models.model import Model
 
 FORMAT = 1
@@ -79,7 +80,7 @@ class Cache:
             self._distrust(file, error)
             return None
 
-    def write(self, cell_id: str, rows: Sequence[dict[str, Any]]) -> None:
+    def write(self, cell_id: str, rows: Sequence[Json]) -> None:
         """Commit the rows of a cell."""
         plain = [{k: _json(v) for k, v in row.items() if k not in _LEFT_OUT} for row in rows]
         record = {"format": FORMAT, "cell_id": cell_id, "sha256": _files.fingerprint(plain, 64), "rows": plain}
@@ -153,7 +154,7 @@ class Cache:
             self.damaged.append(text)
 
 
-def _checked(held: dict[str, Any], cell_id: str) -> Record:
+def _checked(held: Json, cell_id: str) -> Record:
     """The record in a file, if it is what was written for this cell."""
     if (held["format"], held["cell_id"]) != (FORMAT, cell_id):
         msg = f"it is of format {held['format']} and of cell {held['cell_id']}"
@@ -164,7 +165,7 @@ def _checked(held: dict[str, Any], cell_id: str) -> Record:
     return Record([{k: math.nan if v is None else v for k, v in row.items()} for row in held["rows"]], held["sha256"])
 
 
-def _json(value: Any) -> Any:
+def _json(value: object) -> object:
     """A value of a row as JSON has it: numbers of Python, ``null`` for NaN."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and math.isnan(value) else value

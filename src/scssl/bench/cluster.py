@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from scssl._types import Data
 
-def write(file: Path, cells: Any, *, data: Path, cache_dir: Path | None, **options: Any) -> plans.Plan:
+
+def write(file: Path, cells: Data, *, data: Path, cache_dir: Path | None, **options: Any) -> plans.Plan:
     """Make a plan and write it to `file`; results will be kept next to it unless `cache_dir` says where."""
     made = plans.plan(
         cells,
@@ -33,7 +35,7 @@ def write(file: Path, cells: Any, *, data: Path, cache_dir: Path | None, **optio
 
 def follow(
     file: Path,
-    read: Callable[[Path], Any],
+    read: Callable[[Path], object],
     *,
     cell: str | None = None,
     collect: bool = False,

@@ -14,7 +14,7 @@ import inspect
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl import _files
 
@@ -38,7 +38,7 @@ _SILENT = tuple(f"{OURS}.{name}" for name in (*SPEAKING, *RECORDING))
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
 
-def hash_of(things: Iterable[type | Callable[..., Any]], modules: Iterable[str] = ()) -> str:
+def hash_of(things: Iterable[type | Callable[..., object]], modules: Iterable[str] = ()) -> str:
     """Hash of the code below some classes or functions, and some modules by name, and of the libraries that it imports."""
     typed, names = [], list(modules)
     for thing in things:
@@ -54,7 +54,7 @@ def has_file(module: str) -> bool:
     return module != "__main__" and _file(module) is not None
 
 
-def _typed(thing: type | Callable[..., Any]) -> str:
+def _typed(thing: type | Callable[..., object]) -> str:
     """The text of a class or function that stands in no module; its name where no text is kept."""
     try:
         return hashlib.sha256(

@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scssl import _keys
+from scssl._parts import modalities
 from scssl._registry import METHODS, METRICS, TASKS
 from scssl.bench import code
 from scssl.data.columns import as_text, column
-from scssl.data.container import counts_layer, modalities, parts_of
+from scssl.data.container import counts_layer, parts_of
 from scssl.data.gene_sets import identity_of as identity_of_sets
 from scssl.data.identity import data_id
-from scssl.data.recipe import kind_of
+from scssl.data.kinds import kind_of
 from scssl.models.applies import LABELS, modalities_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from anndata import AnnData
 
     from scssl.bench.lines import Entry
-    from scssl.bench.plan import Setting
+    from scssl.bench.setting import Setting
 
 TRAINING = ("scssl.bench.training", "scssl.models.fit", "scssl.models.query")
 SCORING = ("scssl.tasks._score", "scssl.tasks._cells")
@@ -44,11 +47,11 @@ class Content:
         Hash of all that scores read.
     """
 
-    def __init__(self, data: Any, whole: str) -> None:
+    def __init__(self, data: object, whole: str) -> None:
         self.data, self.whole = data, whole
         self._known: dict[tuple[str, ...], str] = {}
 
-    def of_line(self, entry: Entry, setting: Setting, *, held_out: bool) -> list[Any]:
+    def of_line(self, entry: Entry, setting: Setting, *, held_out: bool) -> list[object]:
         """Hash of every part of the data that a line reads to be trained.
 
         Parameters
@@ -65,9 +68,9 @@ class Content:
         config = kind.configure(request.preset, **request.config)
         reads = kind.reads(config)
         taken, _ = modalities_for(spec, self.data, request.modalities)
-        found: list[Any] = [self.column(request.batch_key)]
+        found: list[object] = [self.column(request.batch_key)]
         if entry.taught or LABELS in spec.needs:
-            found.append(self.column(setting.label_key))
+            found.append(self.column(setting.question.label_key))
         for name, part in parts_of(self.data, taken if modalities(self.data) else request.modalities).items():
             layer = counts_layer(part, request.layer) if spec.values == "counts" else request.layer
             found += [name, layer, self.values(name, part, layer), self.marked(name, part, request.mask_by)]
@@ -75,17 +78,17 @@ class Content:
                 found.append(self.values(name, part, _keys.COUNTS_LAYER))
             if "gene_sets" in reads:
                 found.append(identity_of_sets(part))
-            if held_out and request.mask_by == _keys.HIGHLY_VARIABLE and kind_of(name) == "rna":
+            if held_out and request.mask_by == _keys.HIGHLY_VARIABLE and kind_of(name).of_genes:
                 found += self.choice(name, part)
         return found
 
-    def values(self, name: str, part: Any, layer: str | None) -> str:
+    def values(self, name: str, part: AnnData, layer: str | None) -> str:
         """Hash of the values of a layer with the names of cells and genes; empty if there is no such layer."""
         if layer is not None and layer not in part.layers:
             return ""
         return self._once(("values", name, str(layer)), lambda: data_id(part, layer=layer))
 
-    def marked(self, name: str, part: Any, mask_by: str | None) -> str:
+    def marked(self, name: str, part: AnnData, mask_by: str | None) -> str:
         """Hash of the genes that a column of ``var`` marks."""
         if mask_by is None or mask_by not in part.var:
             return ""
@@ -100,17 +103,17 @@ class Content:
             ("column", key), lambda: _sha("\0".join(as_text(column(self.data, key, parameter=key))).encode())
         )
 
-    def choice(self, name: str, part: Any) -> list[Any]:
+    def choice(self, name: str, part: AnnData) -> list[object]:
         """The recipe by which variable genes are chosen again, and what it reads."""
         done = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
-        found: list[Any] = [done.get(field) for field in CHOICE]  # not when it was run
+        found: list[object] = [done.get(field) for field in CHOICE]  # not when it was run
         if done.get("batch_key"):
             found.append(self.column(done["batch_key"]))
         if str(done.get("flavor")).startswith("seurat_v3"):
             found.append(self.values(name, part, _keys.COUNTS_LAYER))
         return found
 
-    def _once(self, key: tuple[str, ...], made: Any) -> str:
+    def _once(self, key: tuple[str, ...], made: Callable[[], str]) -> str:
         if key not in self._known:
             self._known[key] = made()
         return self._known[key]

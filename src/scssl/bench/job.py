@@ -23,8 +23,9 @@ from scssl.tasks._score import control_rows, named, score_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from scssl._types import Data, Facts, Json
     from scssl.bench.lines import Entry
-    from scssl.bench.plan import Job, Setting
+    from scssl.bench.setting import Job, Setting
     from scssl.models.model import Model
     from scssl.tasks._cells import Cells
 
@@ -72,7 +73,7 @@ class Done:
     seconds: float = 0.0
 
 
-def kept(job: Job, cache: Cache | None, bench: Bench) -> dict[str, list[dict[str, Any]]]:
+def kept(job: Job, cache: Cache | None, bench: Bench) -> dict[str, list[Json]]:
     """Rows of the cells of a job that need not be computed."""
     if cache is None or bench.policy == ALWAYS:
         return {}
@@ -84,7 +85,7 @@ def kept(job: Job, cache: Cache | None, bench: Bench) -> dict[str, list[dict[str
     }
 
 
-def do(job: Job, data: Any, bench: Bench) -> Done | None:
+def do(job: Job, data: object, bench: Bench) -> Done | None:
     """Do what is missing of a job and commit it; ``None`` if another process is at it.
 
     Cells that a cache holds are not computed again, nor is an embedding that it holds.
@@ -129,7 +130,7 @@ def _quiet(done: Done) -> Iterator[None]:
     done.notes += dict.fromkeys((issubclass(w.category, ScsslWarning), str(w.message)) for w in caught)
 
 
-def _computed(job: Job, data: Any, bench: Bench, cache: Cache | None) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _computed(job: Job, data: object, bench: Bench, cache: Cache | None) -> Iterator[tuple[str, list[Json]]]:
     """Rows of every cell of a job, whatever happens to it."""
     cells = replace(bench.cells, query=job.split.query(data))
     about = {"seed": job.seed, "n_obs": bench.setting.n_obs, "data_id": bench.setting.data_id}
@@ -150,7 +151,7 @@ def _computed(job: Job, data: Any, bench: Bench, cache: Cache | None) -> Iterato
             return
     for task, cell_id in job.cells.items():
         try:
-            rows = _scored(task, made, cells, job, bench.setting.metrics)
+            rows = _scored(task, made, cells, job, bench.setting.question.metrics)
         except Exception as error:  # noqa: BLE001 - as above, for a task
             text = f"{type(error).__name__}: {error}"
             rows = _blank(task, job, _results.FAILED, text, setting=bench.setting, cells=cells)
@@ -159,9 +160,7 @@ def _computed(job: Job, data: Any, bench: Bench, cache: Cache | None) -> Iterato
         yield cell_id, [{**about, **row} for row in rows]
 
 
-def _scored(
-    task: str, made: _Made | None, cells: Cells, job: Job, metrics: Sequence[str] | None
-) -> list[dict[str, Any]]:
+def _scored(task: str, made: _Made | None, cells: Cells, job: Job, metrics: Sequence[str] | None) -> list[Json]:
     how: dict[str, Any] = {"seed": job.seed, "split": job.split.name, "metrics": metrics}
     if made is None:
         return list(control_rows(cells, [task], **how))
@@ -173,7 +172,7 @@ def _scored(
 class _Made:
     """The embedding of a job: of the object, of the cache, or of a model that is trained now; and the model, if asked for."""
 
-    def __init__(self, job: Job, entry: Entry, data: Any, bench: Bench, cache: Cache | None) -> None:
+    def __init__(self, job: Job, entry: Entry, data: Data, bench: Bench, cache: Cache | None) -> None:
         self.job, self.entry, self.data, self.bench, self.cache = job, entry, data, bench, cache
         self._model: Model | None = None
         if entry.given:
@@ -236,21 +235,19 @@ def owed(
     job: Job,
     status: str,
     message: str,
-    about: Mapping[str, Any],
+    about: Facts,
     *,
     setting: Setting,
     cells: Cells | None = None,
-) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+) -> Iterator[tuple[str, list[Json]]]:
     """For every cell of a job a row without a value for each metric that it did not get to."""
     for task, cell_id in job.cells.items():
         yield cell_id, [{**about, **row} for row in _blank(task, job, status, message, setting=setting, cells=cells)]
 
 
-def _blank(
-    task: str, job: Job, status: str, message: str, *, setting: Setting, cells: Cells | None
-) -> list[dict[str, Any]]:
+def _blank(task: str, job: Job, status: str, message: str, *, setting: Setting, cells: Cells | None) -> list[Json]:
     asked = TASKS.get(task)()
-    chosen = named(task, setting.metrics)
+    chosen = named(task, setting.question.metrics)
     names = asked.metrics() if chosen is None else chosen
     specs = [METRICS.describe(name) for name in names if cells is None or asked.applies(name, cells)]
     methods = (_results.RANDOM, _results.ORACLE) if job.entry is None else (job.method,)

@@ -8,26 +8,25 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from scssl import _files, _keys
+from scssl import _keys
 from scssl._errors import InputError
 from scssl._registry import METHODS
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
-from scssl._words import listed, nearest, unknown
+from scssl._words import unknown
 from scssl.data.cells import COUNTS
-from scssl.data.columns import as_text, column
 from scssl.data.slots import dense, slot
 from scssl.models.applies import LABELS, obstacles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scssl._types import Data, Facts, Json
+    from scssl.bench.question import Split
     from scssl.models.finetune import Tuning
     from scssl.models.fit import Request
 
-EACH = "each"
 _REQUEST_FIELDS = frozenset({"preset", "within_batch", "layer", "modalities", "mask_by", "precision", "devices"})
 _OBSM = "obsm"
 _FINETUNE = "finetune"
@@ -69,7 +68,7 @@ class Entry:
         """Whether the model learns the labels of the cells it is trained on."""
         return self.options.get(_FINETUNE) is not None
 
-    def tuning(self, label_key: str, **shared: Any) -> Tuning:
+    def tuning(self, label_key: str, **shared: object) -> Tuning:
         """The second stage of a line that has one: ``"all"``, or ``{"train": "all", "max_epochs": 20}``."""
         from scssl.models.finetune import Tuning
 
@@ -98,7 +97,7 @@ class Entry:
         if not self.given:
             self.ingredients(batch_key)
 
-    def reason_against(self, data: Any, split: Split, *, batch_key: str | None) -> str:
+    def reason_against(self, data: object, split: Split, *, batch_key: str | None) -> str:
         """Why the line cannot be computed of these data without the cells of a split, in words; empty if it can."""
         if self.given:
             return ""
@@ -110,7 +109,7 @@ class Entry:
         found = next(asked, None)
         return "" if found is None else f"{found.message} {found.fix}".strip()
 
-    def ingredients(self, batch_key: str | None) -> dict[str, Any]:
+    def ingredients(self, batch_key: str | None) -> Json:
         """All that decides the model besides data and seed, with every default written out."""
         from scssl.methods._base import plain
         from scssl.models.fit import within_batch
@@ -133,41 +132,8 @@ def _base(method: str, batch_key: str | None) -> Request:
     return Request(method=method, batch_key=batch_key)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Cells that are kept from training: those with a value in a column of ``obs``; none without a column.
-
-    Parameters
-    ----------
-    name
-        What the table calls it.
-    column, value
-        Which cells.
-    cells
-        Hash of their names.
-    """
-
-    name: str = ""
-    column: str = ""
-    value: str = ""
-    cells: str = ""
-
-    @classmethod
-    def of(cls, data: Any, name: str, key: str, value: str) -> Split:
-        """The split that holds out the cells with this value."""
-        split = cls(name, key, value)
-        held_out = np.asarray(data.obs_names, dtype=object)[split.query(data)]
-        return replace(split, cells=_files.fingerprint(sorted(map(str, held_out))))
-
-    def query(self, data: Any) -> np.ndarray | None:
-        """Which cells are held out; ``None`` if none are."""
-        if not self.column:
-            return None
-        return as_text(column(data, self.column, parameter="split_key")).to_numpy() == self.value
-
-
 def entries(
-    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]],
+    methods: str | Sequence[str] | Mapping[str, Facts],
     *,
     label_key: str | None = None,
     optional: bool = False,
@@ -199,7 +165,7 @@ def entries(
     return made
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
+def _plain(options: Json) -> Json:
     """Options as a plan keeps them: plain values, views by their description."""
     if options.get("views") is not None:
         from scssl.views.pipeline import describe, resolve
@@ -208,7 +174,7 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
 
 
-def given(data: Any, embeddings: str | Sequence[str]) -> list[Entry]:
+def given(data: Data, embeddings: str | Sequence[str]) -> list[Entry]:
     """Lines for embeddings that are in ``obsm``, whoever made them.
 
     Raises
@@ -241,37 +207,3 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
         msg = f"seeds={seeds!r} is not a number of seeds or a list of different ones of at least 0."
         raise InputError(msg, code="bad_seeds", parameter="seeds", fix="Pass seeds=3 or seeds=[0, 1, 2].")
     return [int(s) for s in chosen]
-
-
-def splits(data: Any, *, batch_key: str | None, split_key: str | None, held_out: str | Sequence[str]) -> list[Split]:
-    """Which cells are kept from training in turn.
-
-    Raises
-    ------
-    InputError
-        If a batch that is to be held out does not exist, or a split has no reference or no query.
-    """
-    if split_key is not None:
-        return [_made_by_user(data, split_key)]
-    if batch_key is None:
-        return []
-    known = sorted(pd.unique(as_text(column(data, batch_key, parameter="batch_key"))))
-    wanted = known if isinstance(held_out, str) and held_out == EACH else [str(b) for b in np.atleast_1d(held_out)]
-    for name in wanted:
-        if name not in known:
-            msg = f"held_out names {name!r}, {batch_key!r} has {listed(known)}."
-            raise InputError(msg, code="unknown_batch", parameter="held_out", fix=nearest(name, known))
-    if len(known) < 2:
-        return []
-    return [Split.of(data, f"held-out {batch_key}={name}", batch_key, name) for name in wanted]
-
-
-def _made_by_user(data: Any, split_key: str) -> Split:
-    split = Split.of(data, f"{split_key}={_keys.QUERY}", split_key, _keys.QUERY)
-    query = split.query(data)
-    n_query = 0 if query is None else int(query.sum())
-    if n_query in (0, data.n_obs):
-        msg = f"split_key={split_key!r} marks {n_query} of {data.n_obs} cells as {_keys.QUERY!r}."
-        fix = "Make it with ssl.pp.split(adata, by='batch', held_out=...)."
-        raise InputError(msg, code="bad_split", parameter="split_key", fix=fix)
-    return split

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from scssl import _results, _settings
 from scssl._errors import InputError, warn
-from scssl._registry import TASKS
 from scssl._validate import enforce
 from scssl._validate.arguments import positive
 from scssl._words import listed
 from scssl.bench.cache import Cache
 from scssl.bench.job import CACHED, MISSING, POLICIES, Bench, Done, owed
 from scssl.bench.workers import engine, outcomes
-from scssl.tasks._cells import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
-    from scssl.bench.plan import Job, Plan, Setting
+    from scssl.bench.plan import Plan
+    from scssl.bench.setting import Job, Setting
 
 _LOOK_AGAIN = 0.5  # seconds until we ask whether another process has done its job
 _ABSENT = "not done yet, and policy='cached' computes nothing"
@@ -32,7 +31,7 @@ Rows = list[dict[str, Any]]
 
 def run(
     plan: Plan,
-    data: Any,
+    data: object,
     *,
     policy: str = MISSING,
     n_jobs: int | None = None,
@@ -84,7 +83,7 @@ def run(
 
 
 def _all(
-    plan: Plan, data: Any, *, policy: str, n_jobs: int | None, timeout: float | None, progress: bool | None
+    plan: Plan, data: object, *, policy: str, n_jobs: int | None, timeout: float | None, progress: bool | None
 ) -> Iterator[Done]:
     """What is there already, then what is done now."""
     setting = plan.setting
@@ -96,15 +95,8 @@ def _all(
     if policy == CACHED:
         yield _absent(todo, stored, setting)
         return
-    cells = Cells.of(
-        data,
-        batch_key=setting.batch_key,
-        label_key=setting.label_key,
-        layer=setting.layer,
-        target=setting.target,
-        unlabelled=setting.unlabelled or (),
-        values=any("values" in TASKS.describe(task).needs for job in todo for task in job.cells),
-    )
+    tasks = {task for job in todo for task in job.cells}
+    cells = setting.question.cells(data, layer=setting.layer, values=setting.question.asks_for_values(tasks))
     bench = Bench(cells, setting, policy, again)
     clock = _Clock(todo, engine(n_jobs)[1])
     bar = _settings.progress(range(len(todo)), description="benchmark", show=progress)
@@ -206,7 +198,7 @@ def _table(plan: Plan, finished: dict[str, Rows]) -> pd.DataFrame:
     """Rows in the order of the plan, under the names that the plan has for data and lines."""
     setting = plan.setting
     common = {"data": setting.data, "data_id": setting.data_id, "n_obs": setting.n_obs}
-    common |= {"batch_key": setting.batch_key or "", "label_key": setting.label_key or ""}
+    common |= {"batch_key": setting.question.batch_key or "", "label_key": setting.question.label_key or ""}
     rows = [
         {**row, **common, "key": row["method"] if job.entry is None else job.key}
         for job in plan.jobs

@@ -16,8 +16,9 @@ from scssl.bench.job import Done, do, owed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from scssl._types import Json
     from scssl.bench.job import Bench
-    from scssl.bench.plan import Job
+    from scssl.bench.setting import Job
 
 _LOCAL = ("LokyBackend", "ThreadingBackend", "MultiprocessingBackend", "SequentialBackend")
 _STARTED_WITHIN = 300.0
@@ -42,7 +43,7 @@ def engine(n_jobs: int | None) -> tuple[str, int]:
 
 
 def outcomes(
-    jobs: Sequence[Job], data: Any, bench: Bench, *, n_jobs: int | None, timeout: float | None
+    jobs: Sequence[Job], data: object, bench: Bench, *, n_jobs: int | None, timeout: float | None
 ) -> Iterator[Outcome]:
     """Every job with what came of it, as they end; ``None`` for a job that another process is doing."""
     kind, n = engine(n_jobs)
@@ -56,7 +57,7 @@ def outcomes(
 
 
 def _through_joblib(
-    jobs: Sequence[Job], data: Any, bench: Bench, *, n_jobs: int | None, timeout: float | None
+    jobs: Sequence[Job], data: object, bench: Bench, *, n_jobs: int | None, timeout: float | None
 ) -> Iterator[Outcome]:
     from joblib import Parallel, delayed
 
@@ -65,7 +66,7 @@ def _through_joblib(
     yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
 
 
-def _far(job: Job, data: Any, bench: Bench, added: dict[str, dict[str, Any]], timeout: float | None) -> Outcome:
+def _far(job: Job, data: object, bench: Bench, added: dict[str, Json], timeout: float | None) -> Outcome:
     """One job in a worker of somebody else's engine; the number of its threads is that engine's business."""
     _adopt(added)
     if timeout is None:
@@ -77,7 +78,9 @@ def _far(job: Job, data: Any, bench: Bench, added: dict[str, dict[str, Any]], ti
         child.close()
 
 
-def _in_children(jobs: Sequence[Job], data: Any, bench: Bench, *, n: int, timeout: float | None) -> Iterator[Outcome]:
+def _in_children(
+    jobs: Sequence[Job], data: object, bench: Bench, *, n: int, timeout: float | None
+) -> Iterator[Outcome]:
     """Jobs in `n` processes, each with its share of the cores: threads that wait for each other cost more than they give."""
     threads = max(1, _cores() // n)
     free: SimpleQueue[Child] = SimpleQueue()
@@ -120,7 +123,7 @@ class Child:
         Number of its threads.
     """
 
-    def __init__(self, data: Any, bench: Bench, *, threads: int) -> None:
+    def __init__(self, data: object, bench: Bench, *, threads: int) -> None:
         self.data, self.bench, self.threads = data, bench, threads
         self._executor: Any = None
         self._busy = self._closed = False
@@ -200,7 +203,7 @@ def _not_started(error: Exception) -> ScsslError:
 _here: list[Any] = []  # data and bench of a child process
 
 
-def _start(data: Any, bench: Bench, added: dict[str, dict[str, Any]], threads: int) -> None:
+def _start(data: object, bench: Bench, added: dict[str, Json], threads: int) -> None:
     """First thing in a child process: what it works on, and how many threads it has."""
     from threadpoolctl import threadpool_limits
 
@@ -222,10 +225,10 @@ def _do_here(job: Job) -> Done | None:
     return do(job, data, bench)
 
 
-def _added() -> dict[str, dict[str, Any]]:
+def _added() -> dict[str, Json]:
     return {registry.kind: registry.added() for registry in (METHODS, METRICS, TASKS, VIEWS)}
 
 
-def _adopt(added: dict[str, dict[str, Any]]) -> None:
+def _adopt(added: dict[str, Json]) -> None:
     for registry in (METHODS, METRICS, TASKS, VIEWS):
         registry.adopt(added[registry.kind])

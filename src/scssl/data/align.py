@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from scssl._words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from anndata import Raw
 
 MINIMUM = 0.8  # share of the model's genes that a query must have
 VERSION = r"\.\d+$"
@@ -121,7 +123,7 @@ class Alignment:
 
 
 def align(
-    query_names: Iterable[str], model_names: Iterable[str], *, minimum: float = MINIMUM, raw: Any = None
+    query_names: Iterable[str], model_names: Iterable[str], *, minimum: float = MINIMUM, raw: Raw | None = None
 ) -> Alignment:
     """Find the genes of a model in a query by name.
 
@@ -153,7 +155,7 @@ def align(
     positions = query.get_indexer(model).astype(np.int64)
     absent = positions < 0
     n_found = int((~absent).sum())
-    kept = 0 if raw is None else len(model[absent].intersection(raw.var_names.astype(str)))
+    kept = 0 if raw is None else len(model[absent].intersection(pd.Index(np.asarray(raw.var_names, dtype=str))))
     if len(model) == 0 or n_found < minimum * len(model):
         raise _too_few(query, model, n_found, minimum, kept)
     found = positions[~absent]

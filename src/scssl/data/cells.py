@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    from scssl._types import Data
+
 LOG, COUNTS = "log", "counts"
 BATCH, LABEL = "batch", "label"
 
@@ -80,7 +85,7 @@ class Cells:
     @classmethod
     def from_data(
         cls,
-        data: Any,
+        data: Data,
         *,
         layer: str | None = None,
         batch_key: str | None = None,
@@ -127,7 +132,7 @@ class Cells:
     @classmethod
     def aligned(
         cls,
-        data: Any,
+        data: Data,
         genes: Mapping[str, np.ndarray],
         *,
         layer: str | None = None,
@@ -198,7 +203,7 @@ class Cells:
         """These cells with other batches or labels."""
         return replace(self, codes={**self.codes, **named}, known={})
 
-    def rows(self, modality: str, index: np.ndarray) -> Any:
+    def rows(self, modality: str, index: np.ndarray) -> sp.csr_matrix:
         """Values of some cells as CSR, shape ``(len(index), genes)``.
 
         Where a cell is not measured in the modality, those of another cell that is: views that mix cells mix real ones.
@@ -219,7 +224,7 @@ class Cells:
             known={},
         )
 
-    def graph(self, kind: str, k: int) -> Any:
+    def graph(self, kind: str, k: int) -> sp.csr_matrix:
         """Partners of every cell (see :mod:`scssl.data.partners`), made once: a directed sparse graph, cells x cells."""
         key = f"{kind}:{k}"
         if key not in self.known:
@@ -243,7 +248,7 @@ class Cells:
             return nullcontext()
         return self.stream.following([np.sort(np.concatenate(parts)) for parts in buffers])
 
-    def others(self, modality: str, index: np.ndarray, *, near: np.ndarray) -> Any:
+    def others(self, modality: str, index: np.ndarray, *, near: np.ndarray) -> sp.csr_matrix:
         """Values of the cells that views mix those at `near` with: any at `index`; of rows on disk, of their buffer."""
         if self.stream is not None:
             cells = self.stream.near(near)
@@ -260,7 +265,7 @@ def _lacked(there: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: has for name, has in there.items() if not has.all()}
 
 
-def _chosen(part: Any, mask_by: str | None) -> np.ndarray:
+def _chosen(part: AnnData, mask_by: str | None) -> np.ndarray:
     """Genes to use: those that are marked, all where nothing is marked (protein, no recipe)."""
     absent = mask_by == _keys.HIGHLY_VARIABLE and mask_by not in part.var
     return genes_of(part, None if absent else mask_by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def column(data: Any, key: str, *, parameter: str) -> pd.Series:
+def column(data: object, key: str, *, parameter: str) -> pd.Series:
     """The column `key`, one value a cell of `data`: of the object, else of its modalities, see :func:`found`.
 
     Raises

@@ -11,8 +11,8 @@ import scipy.sparse as sp
 from scssl import _keys, _sparse
 from scssl._errors import InputError
 from scssl.data.container import spread
+from scssl.data.kinds import kind_of
 from scssl.data.matrix import BLOCK
-from scssl.data.recipe import kind_of
 from scssl.data.stream import matrix_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def factors_of(cells: Cells, *, who: str, parameter: str) -> dict[str, np.ndarra
         As :func:`factors`, and for open chromatin: TF-IDF is not a scale of the cell.
     """
     for name in cells.matrices:
-        if kind_of(name) == "atac":
+        if kind_of(name).of_peaks:
             msg = f"{who} needs counts, and the TF-IDF values of {name!r} are not scaled counts."
             raise InputError(msg, code="no_counts", parameter=parameter, fix="Use output='linear'.")
     return {name: cells.factors(name, who=who, parameter=parameter) for name in cells.matrices}

@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,10 @@ from scssl.data.align import VERSION, kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from anndata import AnnData
+
+    from scssl._types import Json
 
 COLUMNS = (("source", "target"), ("geneset", "genesymbol"), ("gs_name", "gene_symbol"))
 
@@ -55,7 +59,7 @@ class GeneSets:
         return replace(named, members=members)
 
 
-def read(source: Any) -> dict[str, list[str]]:
+def read(source: object) -> dict[str, list[str]]:
     """Sets by name from the path of a GMT file, a mapping, or a table with one row for each gene of a set.
 
     Sets of the same name are one set.
@@ -163,7 +167,7 @@ def too_few(sets: Mapping[str, Sequence[str]], var: pd.DataFrame, names: pd.Inde
     return InputError(msg, code="no_gene_sets_left", parameter="source", fix=fix)
 
 
-def identity_of(part: Any) -> str:
+def identity_of(part: AnnData) -> str:
     """Hash of all gene sets that :func:`scssl.pp.gene_sets` keeps with an object; empty if there are none."""
     digest, shelf = hashlib.blake2b(digest_size=8), _shelf(part)
     for key in sorted(shelf):
@@ -175,12 +179,12 @@ def identity_of(part: Any) -> str:
     return digest.hexdigest() if shelf else ""
 
 
-def _shelf(part: Any) -> dict[str, Any]:
+def _shelf(part: AnnData) -> Json:
     """What is noted of the gene sets that are there."""
     return {name: about for name, about in _keys.peek(part).get(_keys.GENE_SETS, {}).items() if name in part.varm}
 
 
-def stored(part: Any, genes: np.ndarray, *, key: str, modality: str) -> GeneSets:
+def stored(part: AnnData, genes: np.ndarray, *, key: str, modality: str) -> GeneSets:
     """The sets that :func:`scssl.pp.gene_sets` keeps in ``varm[key]``, over the given genes.
 
     Raises

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from scssl._parts import multimodal, parts
 from scssl.data.columns import as_text, column
 from scssl.data.matrix import by_blocks, csr
 from scssl.data.stream import streamed
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import scipy.sparse as sp
+    from anndata import AnnData
 
     from scssl.data.cells import Cells
 
 
 def data_id(
-    data: Any,
+    data: object,
     *,
     layer: str | None = None,
     columns: Sequence[str | None] = (),
@@ -41,9 +43,9 @@ def data_id(
         Modalities of a MuData that count; all by default.
     """
     digest = hashlib.blake2b(digest_size=8)
-    parts = dict(data.mod) if hasattr(data, "mod") else {"": data}
-    for modality in parts if modalities is None or not hasattr(data, "mod") else modalities:
-        part = parts[modality]
+    found = parts(data)
+    for modality in found if modalities is None or not multimodal(data) else modalities:
+        part = found[modality]
         digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
         if streamed(part, layer):
             _add_by_blocks(digest, part, layer)
@@ -78,12 +80,12 @@ def graph_id(graph: sp.csr_array) -> str:
     return digest.hexdigest()
 
 
-def _add(digest: Any, matrix: sp.csr_array) -> None:
+def _add(digest: hashlib.blake2b, matrix: sp.csr_array) -> None:
     for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
         digest.update(np.ascontiguousarray(array).data)
 
 
-def _add_by_blocks(digest: Any, part: Any, layer: str | None) -> None:
+def _add_by_blocks(digest: hashlib.blake2b, part: AnnData, layer: str | None) -> None:
     """What :func:`_add` does, of a matrix that is larger than memory: three passes over it, one for each array."""
     end = np.zeros(1, dtype=np.int64)
     digest.update(end.data)
@@ -97,5 +99,5 @@ def _add_by_blocks(digest: Any, part: Any, layer: str | None) -> None:
         digest.update(np.ascontiguousarray(block.data).data)
 
 
-def _hash(values: Any) -> bytes:
+def _hash(values: object) -> bytes:
     return pd.util.hash_array(np.asarray(values, dtype=object)).tobytes()

@@ -34,7 +34,7 @@ def rows(adata: ad.AnnData, start: int, stop: int, layer: str | None = None) -> 
     return _loaded(values(adata, layer)[start:stop])
 
 
-def _loaded(part: Any) -> Any:
+def _loaded(part: object) -> Any:
     for load in ("to_memory", "compute"):  # anndata's backed sparse matrices, dask arrays
         part = getattr(part, load)() if hasattr(part, load) else part
     return part
@@ -87,7 +87,7 @@ def native(values: Any) -> Any:
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
-def _by_rows(block: Any) -> sp.csr_array:
+def _by_rows(block: np.ndarray | sp.csr_array) -> sp.csr_array:
     half = block.dtype == np.float16  # which scipy does not know
     return sp.csr_array(block.astype(np.float32) if half else native(block))
 

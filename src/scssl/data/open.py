@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import h5py
+
+    from scssl._types import Data, Json
+
 
 SUFFIXES = H5AD, ZARR, H5MU = (".h5ad", ".zarr", ".h5mu")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Data]:
     """An h5ad, zarr or h5mu file, backed (only blocks of rows are ever read), closed at the end.
 
     Raises
@@ -34,7 +38,7 @@ def opened(path: Path) -> Iterator[Any]:
         yield _open(path, suffix, until)
 
 
-def read(path: Path) -> Any:
+def read(path: Path) -> Data:
     """An h5ad, zarr or h5mu file in memory.
 
     Raises
@@ -50,7 +54,7 @@ def read(path: Path) -> Any:
         raise _damaged(path, error) from error
 
 
-def write(data: Any, path: Path) -> None:
+def write(data: object, path: Path) -> None:
     """Write an AnnData or MuData into a file of the type that the path names, as a whole or not at all."""
     with _files.atomic(path) as temporary, calm():
         getattr(data, f"write_{_suffix(path, parameter='out')[1:]}")(temporary)
@@ -95,7 +99,7 @@ def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(msg, code="damaged_file", parameter="data", fix="Copy or write the file again.")
 
 
-def _open(path: Path, suffix: str, until: ExitStack) -> Any:
+def _open(path: Path, suffix: str, until: ExitStack) -> Data:
     try:
         if suffix == H5MU:
             import mudata
@@ -116,7 +120,7 @@ def _open(path: Path, suffix: str, until: ExitStack) -> Any:
         raise _damaged(path, error) from error
 
 
-def _old(path: Path, until: ExitStack) -> Any:
+def _old(path: Path, until: ExitStack) -> Data:
     """A file of anndata before 0.7: its layers are read, its ``X`` is not."""
     import anndata
 
@@ -125,7 +129,7 @@ def _old(path: Path, until: ExitStack) -> Any:
     return file
 
 
-def _lazy(group: Any) -> Any:
+def _lazy(group: h5py.Group) -> Any:
     """An AnnData whose matrices stay in the file: ``X``, layers, embeddings."""
     import anndata
     from anndata.io import read_elem, sparse_dataset
@@ -136,7 +140,7 @@ def _lazy(group: Any) -> Any:
     def embedding(stored: Any) -> Any:
         return stored if stored.attrs.get("encoding-type") == "array" else read_elem(stored)
 
-    def each(name: str, read: Callable[[Any], Any]) -> dict[str, Any]:
+    def each(name: str, read: Callable[[Any], Any]) -> Json:
         return {key: read(group[name][key]) for key in group[name]} if name in group else {}
 
     kept = {name: read_elem(group[name]) for name in ("obs", "var", "uns", "varm", "obsp") if name in group}

@@ -23,17 +23,6 @@ COUNT_FLAVORS = ("seurat_v3", "seurat_v3_paper")
 FLAVORS = (*LOG_FLAVORS, *COUNT_FLAVORS)
 SMALLEST_BATCH = 3  # cells; the spread of a gene within fewer says nothing
 
-KINDS = {
-    "rna": ("rna", "gex", "expression", "gene_expression"),
-    "protein": ("prot", "protein", "proteins", "adt", "antibody", "cite"),
-    "atac": ("atac", "peaks", "accessibility", "chromatin"),
-}
-
-
-def kind_of(modality: str) -> str:
-    """``rna``, ``protein`` or ``atac``, by the name of a modality; empty if it is none of them."""
-    return next((kind for kind, names in KINDS.items() if modality.lower() in names), "")
-
 
 def normalize(counts: sp.csr_array, target_sum: float | None = TARGET_SUM) -> sp.csr_array:
     """``log(1 + counts scaled to target_sum per cell)``.

@@ -9,19 +9,23 @@ filter, a corrected label, a normalisation does not. The order of the cells has 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from scssl import _files, _keys, _random, _results
 from scssl._errors import InputError, KeyNotFoundError, warn
+from scssl._parts import parts
 from scssl.data.columns import as_text, column
-from scssl.data.container import is_mudata
 from scssl.data.matrix import some_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from scssl._types import Data, Json
 
 SAMPLE = 512
 """Cells whose values are looked at: a change of one cell in a hundred hits one of them with 99.4 % probability."""
@@ -29,7 +33,7 @@ _SALT = _random.derive(0, "scored") >> 1
 _ALL = f"uns[{_keys.UNS!r}][{_keys.SCORES!r}]"
 
 
-def keep(data: Any, table: pd.DataFrame, *, columns: Sequence[str | None] = (), layer: str | None = None) -> None:
+def keep(data: object, table: pd.DataFrame, *, columns: Sequence[str | None] = (), layer: str | None = None) -> None:
     """Store scores in an object, with what they describe.
 
     Parameters
@@ -48,7 +52,7 @@ def keep(data: Any, table: pd.DataFrame, *, columns: Sequence[str | None] = (), 
     _keys.shelf(data, _keys.SCORED).update({data_id: now for data_id in table["data_id"].unique() if data_id})
 
 
-def read(data: Any) -> pd.DataFrame:
+def read(data: object) -> pd.DataFrame:
     """As :func:`scssl._results.read`; of an object only scores of its present content, and a warning counts the others.
 
     Raises
@@ -76,20 +80,19 @@ def read(data: Any) -> pd.DataFrame:
     return table[reasons == ""].reset_index(drop=True)
 
 
-def content(data: Any, *, columns: Sequence[str], layer: str | None) -> dict[str, Any]:
+def content(data: Data, *, columns: Sequence[str], layer: str | None) -> Json:
     """Hashes of names, columns and a sample of the values, by what they are of."""
-    parts = data.mod if is_mudata(data) else {"": data}
     names = _hashed(data.obs_names)
     return {
         "layer": layer,
         "cells": _unordered(names),
         "columns": {name: _of_column(data, names, name) for name in columns},
-        "genes": {name: _files.fingerprint(list(map(str, part.var_names))) for name, part in parts.items()},
-        "values": {name: _of_values(part, layer) for name, part in parts.items()},
+        "genes": {name: _files.fingerprint(list(map(str, part.var_names))) for name, part in parts(data).items()},
+        "values": {name: _of_values(part, layer) for name, part in parts(data).items()},
     }
 
 
-def _other(data: Any, data_id: str, n_obs: int) -> str:
+def _other(data: Data, data_id: str, n_obs: int) -> str:
     """What differs between the content that was scored and that of the object, or an empty string."""
     kept = _keys.peek(data).get(_keys.SCORED, {}).get(data_id)
     if kept is None:  # rows of an older version, or put there by somebody: nothing speaks against them
@@ -104,7 +107,7 @@ def _other(data: Any, data_id: str, n_obs: int) -> str:
     return f"other {' and '.join(changed)}" if changed else ""
 
 
-def _hashed(entries: Any) -> np.ndarray:
+def _hashed(entries: object) -> np.ndarray:
     return pd.util.hash_array(np.asarray(entries, dtype=object))
 
 
@@ -113,7 +116,7 @@ def _unordered(hashes: np.ndarray) -> str:
     return f"{len(hashes)}:{int(_random.mix(hashes, _SALT).sum(dtype=np.uint64)):x}"
 
 
-def _of_column(data: Any, names: np.ndarray, name: str) -> str:
+def _of_column(data: object, names: np.ndarray, name: str) -> str:
     try:
         entries = column(data, name, parameter=name)
     except KeyNotFoundError:
@@ -122,7 +125,7 @@ def _of_column(data: Any, names: np.ndarray, name: str) -> str:
     return _unordered(names ^ _random.mix(_hashed(known), _SALT)[codes])
 
 
-def _of_values(part: Any, layer: str | None) -> str:
+def _of_values(part: AnnData, layer: str | None) -> str:
     if (part.X is None) if layer is None else (layer not in part.layers):
         return "absent"
     names = _hashed(part.obs_names)

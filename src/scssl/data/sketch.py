@@ -5,8 +5,6 @@ A hash of the whole could not be compared once the object is filtered or sorted.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -17,7 +15,7 @@ SKETCH_CELLS = 1024
 _SALT = _random.derive(0, "sketch") >> 1
 
 
-def sketch(names: Any, embedding: np.ndarray) -> np.ndarray:
+def sketch(names: object, embedding: np.ndarray) -> np.ndarray:
     """Hashes of the names and of the rows of at most 1,024 cells, those whose names have the smallest hashes.
 
     Parameters
@@ -36,7 +34,7 @@ def sketch(names: Any, embedding: np.ndarray) -> np.ndarray:
     return np.stack([hashed[chosen], _of_rows(embedding[chosen])])
 
 
-def fits(known: np.ndarray, names: Any, embedding: np.ndarray) -> bool:
+def fits(known: np.ndarray, names: object, embedding: np.ndarray) -> bool:
     """Whether all cells of a sketch that are still there have the rows that they had; true if none is left."""
     hashed = _hashed(names)
     there = np.flatnonzero(np.isin(hashed, known[0]))
@@ -44,7 +42,7 @@ def fits(known: np.ndarray, names: Any, embedding: np.ndarray) -> bool:
     return bool(np.isin(_of_rows(embedding[there]), known[1]).all())
 
 
-def _hashed(names: Any) -> np.ndarray:
+def _hashed(names: object) -> np.ndarray:
     return _random.mix(pd.util.hash_array(np.asarray(names, dtype=object)), _SALT)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,13 +10,16 @@ from scssl import _keys
 from scssl._errors import InputError
 from scssl.data.matrix import native
 
+if TYPE_CHECKING:
+    from scssl._types import Data
 
-def slot(data: Any, name: str) -> str:
+
+def slot(data: Data, name: str) -> str:
     """The ``obsm`` slot of an embedding, named with or without ``X_``."""
     return name if name in data.obsm else _keys.embedding(name)
 
 
-def dense(stored: Any) -> np.ndarray:
+def dense(stored: object) -> np.ndarray:
     """An entry of ``obsm`` as an array: it may be a frame, sparse, on disk or of dask.
 
     Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,10 +12,13 @@ import scipy.sparse as sp
 from scssl import _random, _sparse
 from scssl._errors import InputError
 
+if TYPE_CHECKING:
+    from scssl._types import Json
+
 SIMULATION = "simulation"  # slot of `uns`: JSON text that says what of a data set is simulated, and how
 
 
-def record(what: str, **parameters: Any) -> str:
+def record(what: str, **parameters: object) -> str:
     """The text for ``uns["simulation"]``: `what` is a phrase for captions, e.g. ``simulated batches``."""
     return json.dumps({"what": what, **parameters}, sort_keys=True)
 
@@ -64,7 +67,7 @@ class BatchEffect:
         whole_matrix.sort_indices()
         return whole_matrix
 
-    def parameters(self, n_batches: int) -> dict[str, Any]:
+    def parameters(self, n_batches: int) -> Json:
         """What was simulated, as plain values."""
         depths, shares = self._levels(n_batches)
         return {**asdict(self), "depths": depths.tolist(), "ambient_shares": shares.tolist()}

@@ -14,6 +14,8 @@ from scssl._words import unknown
 if TYPE_CHECKING:
     import os
 
+    from scssl._types import Json
+
 HOST = "https://huggingface.co/TillR/sc_pretrained/resolve/main/Pretrained%20Models"
 CHECKPOINTS = {
     "ssl_in_scg/random_mask": "RandomMask.ckpt",
@@ -91,7 +93,7 @@ def _fetched(home: Path, file: str, url: str, *, progress: bool | None) -> None:
         raise DownloadError(msg, code="changed_file", parameter="name", fix=fix)
 
 
-def _seen(home: Path) -> dict[str, Any]:
+def _seen(home: Path) -> Json:
     file = home / SEEN
     if not file.exists():
         return {}

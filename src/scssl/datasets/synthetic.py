@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from mudata import MuData
+
+    from scssl._types import Data
 
 BLOCK_VALUES = 2**22  # values that are dense at a time
 
@@ -196,7 +198,7 @@ def _part(
     return sp.vstack(blocks, format="csr"), [f"{assay.feature}{j:05d}" for j in range(n_vars)]
 
 
-def _assembled(parts: dict[str, tuple[sp.csr_array, list[str]]], obs: pd.DataFrame, about: str) -> Any:
+def _assembled(parts: dict[str, tuple[sp.csr_array, list[str]]], obs: pd.DataFrame, about: str) -> Data:
     from anndata import AnnData
 
     modalities = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from scssl._registry import MethodSpec
+    from scssl._types import Json
     from scssl.data.cells import Cells
     from scssl.train.loop import History, Run
 
@@ -71,6 +72,7 @@ class Method(ABC):
     """
 
     spec: ClassVar[MethodSpec]
+    config: Any
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named changes of the defaults, e.g. ``paper``: the published hyper-parameters."""
@@ -192,7 +194,7 @@ class Method(ABC):
         return False
 
     @classmethod
-    def configure(cls, preset: str = "default", **values: Any) -> Any:
+    def configure(cls, preset: str = "default", **values: object) -> Any:
         """The configuration of a preset with some values changed.
 
         Raises
@@ -210,7 +212,7 @@ class Method(ABC):
             values["views"] = resolve(values["views"])
         return cls.Config(**{name: _plain(value) for name, value in values.items()})
 
-    def plain_config(self) -> dict[str, Any]:
+    def plain_config(self) -> Json:
         """The configuration as plain values; ``configure(**plain)`` gives it back."""
         return plain(self.config)
 
@@ -258,13 +260,13 @@ class Transductive(Method):
         return made
 
 
-def plain(config: Any) -> dict[str, Any]:
+def plain(config: Any) -> Json:
     """A configuration as plain values."""
     values = asdict(config)
     return {**values, "views": describe(config.views)} if "views" in values else values
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A value of a configuration as JSON gives it back: Python numbers, tuples."""
     if isinstance(value, np.generic):
         return value.item()

@@ -111,12 +111,12 @@ class Decoding(SelfSupervised):
         )
 
     @classmethod
-    def reads(cls, config: Any) -> frozenset[str]:
+    def reads(cls, config: DecodingConfig) -> frozenset[str]:
         """The parts that the views read, and the counts where these are predicted."""
         return super().reads(config) | ({"counts"} if OUTPUTS[config.output].counts else frozenset())
 
     @classmethod
-    def prepare(cls, config: Any, cells: Cells) -> Asked:
+    def prepare(cls, config: DecodingConfig, cells: Cells) -> Asked:
         """Find the factors between counts and values, if they are needed, and what is to be hidden."""
         super().prepare(config, cells)
         counted = OUTPUTS[config.output].counts
@@ -124,7 +124,7 @@ class Decoding(SelfSupervised):
         return Asked(cls.masking(config, cells), factors)
 
     @classmethod
-    def masking(cls, config: Any, cells: Cells) -> Masking:
+    def masking(cls, config: DecodingConfig, cells: Cells) -> Masking:
         """The part of a cell that the network does not see: nothing."""
         return Masking()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scssl.data.cells import Cells
+    from scssl.methods._base import Config
     from scssl.train.batches import Batch
 
 _CPU = torch.device("cpu")
@@ -45,7 +46,7 @@ def network_of(method: Method, *, parameter: str) -> Network:
 class Network(Method, nn.Module):
     """A method as a torch module: it builds its layers and represents mini-batches."""
 
-    def __init__(self, config: Any, sizes: Mapping[str, int], batches: Sequence[str] = ()) -> None:
+    def __init__(self, config: Config, sizes: Mapping[str, int], batches: Sequence[str] = ()) -> None:
         nn.Module.__init__(self)
         Method.__init__(self, config, sizes, batches)
         self.classifier: nn.Module | None = None
@@ -108,7 +109,7 @@ class Network(Method, nn.Module):
 
     @classmethod
     def restored(
-        cls, config: Any, genes: Mapping[str, np.ndarray], codes: Mapping[str, Sequence[str]], state: State
+        cls, config: Config, genes: Mapping[str, np.ndarray], codes: Mapping[str, Sequence[str]], state: State
     ) -> Self:
         """The module with these weights; every one has to find its place."""
         sizes = {name: len(names) for name, names in genes.items()}

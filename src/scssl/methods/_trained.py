@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from scssl._types import Json
     from scssl.data.cells import Cells
     from scssl.methods._base import Prepared
     from scssl.train.batches import Batch, Draw
@@ -162,7 +163,7 @@ class SelfSupervised(Trained):
             raise InputError(msg, code="no_projector", parameter="keep_projector", fix="Leave keep_projector out.")
         self.embeds_one = not c.keep_projector  # the head takes all modalities together
 
-    def encoder_options(self) -> dict[str, Any]:
+    def encoder_options(self) -> Json:
         """What the method asks of the encoder beyond the configuration that all share."""
         return {}
 

@@ -14,6 +14,7 @@ from scssl.views.masks import masking as masking_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scssl._types import Json
     from scssl.data.cells import Cells
     from scssl.nn.inputs import Input
     from scssl.views.masks import Masking
@@ -83,7 +84,7 @@ class MAE(Decoding):
 
     presets: ClassVar = {"paper": {**PAPER, "mask": RANDOM, "rate": 0.5}}
 
-    def encoder_options(self) -> dict[str, Any]:
+    def encoder_options(self) -> Json:
         """What stands in the place of hidden values."""
         return {"hidden_as": self.config.masked_value}
 

@@ -11,8 +11,9 @@ from scssl._neighbors import Neighbors, nearest
 from scssl._registry import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from scssl._types import Facts, Json
     from scssl.metrics._leiden import Scan
     from scssl.metrics._lisi import Weights
 
@@ -65,7 +66,7 @@ class Groups:
         return np.split(order, np.cumsum(self.sizes)[:-1])
 
 
-def groups(values: Any) -> Groups:
+def groups(values: object) -> Groups:
     """Groups of a column: an array, a Series, a Categorical, or Groups as they are."""
     if isinstance(values, Groups):
         return values
@@ -92,7 +93,7 @@ class Inputs:
         Seed of the clustering and of approximate neighbours.
     """
 
-    def __init__(self, given: Mapping[str, Any], *, seed: int = 0) -> None:
+    def __init__(self, given: Facts, *, seed: int = 0) -> None:
         self.given = {name: value for name, value in given.items() if value is not None}
         self.seed = seed
 
@@ -113,7 +114,7 @@ class Inputs:
         msg = f"needs {name!r}, which was not given"
         raise NotApplicable(msg)
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
+    def once(self, name: str, make: Callable[[], object]) -> Any:
         """What `make` returns, made when first asked for under this name."""
         if name not in self._made:
             self._made[name] = make()
@@ -140,7 +141,7 @@ class Inputs:
         return {}
 
     @cached_property
-    def _made(self) -> dict[str, Any]:
+    def _made(self) -> Json:
         return {}
 
     @cached_property

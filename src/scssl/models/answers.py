@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def answers(
     model: Model,
-    data: Any,
+    data: object,
     kind: str,
     *,
     source: str = "",
@@ -79,7 +79,7 @@ def decodes(model: Model, modality: str) -> bool:
 
 def decoded(
     model: Model,
-    data: Any,
+    data: object,
     *,
     layer: str | None = None,
     modality: str | None = None,

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl import _extras, _keys
+from scssl._parts import modalities
 from scssl._validate import Problem
 from scssl._words import listed
 from scssl.data.columns import as_text, column
-from scssl.data.container import modalities, parts_of
-from scssl.data.recipe import kind_of
+from scssl.data.container import parts_of
+from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from scssl._registry import MethodSpec
+    from scssl._types import Data, Facts
 
 BATCHES, SEVERAL, PAIRED, WEIGHTS, LABELS = "batches", "modalities", "paired", "weights", "labels"
 
 
 def obstacles(
     spec: MethodSpec,
-    data: Any,
+    data: object,
     *,
-    config: Mapping[str, Any],
+    config: Facts,
     batch_key: str | None = None,
     wanted: Sequence[str] | str | None = None,
 ) -> Iterator[Problem]:
@@ -69,7 +71,7 @@ def obstacles(
         yield from _paired(who, data, taken)
 
 
-def modalities_for(spec: MethodSpec, data: Any, wanted: Sequence[str] | str | None) -> tuple[list[str], str]:
+def modalities_for(spec: MethodSpec, data: object, wanted: Sequence[str] | str | None) -> tuple[list[str], str]:
     """The modalities of the data that a method takes, and a sentence if others are left out.
 
     Empty if it cannot take what there is. A method without `MethodSpec.kinds` takes all.
@@ -78,7 +80,7 @@ def modalities_for(spec: MethodSpec, data: Any, wanted: Sequence[str] | str | No
     if not spec.kinds:
         return there, ""
     for kinds in spec.kinds:
-        found = [next((name for name in there if kind_of(name) == kind), "") for kind in kinds]
+        found = [next((name for name in there if kind_of(name).name == kind), "") for kind in kinds]
         if all(found):
             left = [name for name in there if name not in found]
             took = listed(found)
@@ -86,7 +88,7 @@ def modalities_for(spec: MethodSpec, data: Any, wanted: Sequence[str] | str | No
     return [], ""
 
 
-def _asked(data: Any, wanted: Sequence[str] | str | None) -> list[str]:
+def _asked(data: object, wanted: Sequence[str] | str | None) -> list[str]:
     return list(parts_of(data, wanted)) if wanted is not None else modalities(data) or [_keys.DEFAULT_MODALITY]
 
 
@@ -94,7 +96,7 @@ def _kinds(spec: MethodSpec) -> str:
     return " or ".join(" + ".join(kinds) for kinds in spec.kinds)
 
 
-def _batches(who: str, data: Any, batch_key: str | None) -> Iterator[Problem]:
+def _batches(who: str, data: object, batch_key: str | None) -> Iterator[Problem]:
     if batch_key is None:
         yield Problem(
             "needs_batch_key", "batch_key", f"{who} needs to know the batches.", "Pass batch_key=, e.g. 'batch'."
@@ -106,7 +108,7 @@ def _batches(who: str, data: Any, batch_key: str | None) -> Iterator[Problem]:
         yield Problem("needs_batches", "batch_key", msg, "Choose a method that needs none.")
 
 
-def _paired(who: str, data: Any, taken: Sequence[str]) -> Iterator[Problem]:
+def _paired(who: str, data: Data, taken: Sequence[str]) -> Iterator[Problem]:
     lacking = {name: data.n_obs - part.n_obs for name, part in parts_of(data, taken).items() if part.n_obs < data.n_obs}
     for name, n in lacking.items():
         msg = f"{who} needs cells with all modalities, and {n} of {data.n_obs} cells lack {name!r}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def continued(
     model: Model,
-    data: Any,
+    data: object,
     *,
     layer: str | None = None,
     batch_key: str | None = None,

@@ -39,6 +39,7 @@ from scssl.train.sampler import Sampler
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scssl._types import Json
     from scssl.data.cells import Cells
     from scssl.train.batches import Batch, Draw
     from scssl.train.phase import Phase
@@ -135,7 +136,7 @@ class Supervised(nn.Module):
         """Nothing follows a step."""
 
 
-def finetune(data: Any, model: Model, tuning: Tuning) -> Model:
+def finetune(data: object, model: Model, tuning: Tuning) -> Model:
     """Check, train a copy of the model on labels, and describe what was done. Neither the data nor `model` are changed."""
     notes = enforce(_problems(data, model, tuning))
     labels = _labels(data, tuning.label_key)
@@ -187,7 +188,7 @@ def finetune(data: Any, model: Model, tuning: Tuning) -> Model:
     return Model(module, model.features, record, pd.DataFrame(history), accelerator=tuning.accelerator)
 
 
-def _problems(data: Any, model: Model, tuning: Tuning) -> Iterator[Problem]:
+def _problems(data: object, model: Model, tuning: Tuning) -> Iterator[Problem]:
     """What is wrong with the arguments and the labels; the values are checked when the model reads them."""
     yield from check_config.seed(tuning.seed)
     yield from check_objects.container(data)
@@ -208,7 +209,7 @@ def _problems(data: Any, model: Model, tuning: Tuning) -> Iterator[Problem]:
         yield Problem("no_encoder", "train", message, "Use train='head'.")
 
 
-def _labels(data: Any, key: str) -> pd.Series:
+def _labels(data: object, key: str) -> pd.Series:
     """The label of each cell as text; missing where a cell has none, or one of the words that say so ("unknown")."""
     values = column(data, key, parameter="label_key")
     text = values.astype(object).map(str, na_action="ignore")
@@ -220,7 +221,7 @@ def _left_out(labels: pd.Series, key: str) -> str:
     return f"{n} of {len(labels)} cells have no label in {key!r} and are left out." if n else ""
 
 
-def _held_out(data: Any, codes: np.ndarray, labelled: np.ndarray, tuning: Tuning) -> tuple[np.ndarray, str]:
+def _held_out(data: object, codes: np.ndarray, labelled: np.ndarray, tuning: Tuning) -> tuple[np.ndarray, str]:
     """Which labelled cells are held out, and what they are; a sentence if it is not what was asked for."""
     if tuning.group_key is None:
         held = by_cell(codes, seed=tuning.seed)
@@ -286,7 +287,7 @@ def _run(tuning: Tuning, labelled: np.ndarray, held: np.ndarray, device: torch.d
     )
 
 
-def _settled(tuning: Tuning) -> dict[str, Any]:
+def _settled(tuning: Tuning) -> Json:
     """What of the arguments decides the weights."""
     elsewhere = ("accelerator", "checkpoint_dir", "resume", "progress", "max_epochs", "seed")
     return {k: v for k, v in asdict(tuning).items() if k not in elsewhere}

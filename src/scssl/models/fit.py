@@ -12,6 +12,7 @@ import pandas as pd
 
 from scssl import _clock, _files, _keys, _random
 from scssl._errors import InputError, told
+from scssl._parts import modalities, multimodal
 from scssl._registry import METHODS, MethodSpec
 from scssl._validate import WARNING, Problem, enforce
 from scssl._validate import columns as check_columns
@@ -27,8 +28,8 @@ from scssl._validate.places import groups
 from scssl._validate.scale import as_text, from_text
 from scssl._validate.silent import shares_as_text
 from scssl.data.cells import COUNTS, Cells
-from scssl.data.container import counts_layer, is_mudata, modalities, parts_of
-from scssl.data.recipe import kind_of
+from scssl.data.container import counts_layer, parts_of, told_of
+from scssl.data.kinds import kind_of
 from scssl.methods._network import network_of
 from scssl.methods._trained import Trained
 from scssl.models.applies import LABELS, modalities_for, obstacles
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from scssl.methods._base import Method, Prepared
+    from scssl.methods._base import Config, Method, Prepared
     from scssl.train.loop import History
 
 
@@ -80,7 +81,7 @@ class Request:
     init: Model | None = None
 
 
-def problems(data: Any, request: Request, looks: dict[str, Look] | None = None) -> Iterator[Problem]:
+def problems(data: object, request: Request, looks: dict[str, Look] | None = None) -> Iterator[Problem]:
     """What is wrong with the data for this request; what was measured of each modality is put into `looks`."""
     looks = {} if looks is None else looks
     spec = METHODS.describe(request.method)
@@ -93,10 +94,10 @@ def problems(data: Any, request: Request, looks: dict[str, Look] | None = None) 
     if note:
         yield Problem("modalities_left_out", "modalities", note, severity=WARNING)
     parts = parts_of(data, taken if modalities(data) else request.modalities)
-    if is_mudata(data):
+    if multimodal(data):
         yield from check_objects.measured(data, list(parts), parameter="modalities")
     for name, part in parts.items():
-        kind = kind_of(name)
+        kind = kind_of(name).name
         aim = Aim(kind, groups(data, request.batch_key, part.obs_names), keep=partial(looks.__setitem__, name))
         for found in (
             check_sizes.sizes(part),
@@ -109,7 +110,7 @@ def problems(data: Any, request: Request, looks: dict[str, Look] | None = None) 
                 aim=aim,
             ),
         ):
-            yield from (problem.of(name, genes=kind == "rna") if is_mudata(data) else problem for problem in found)
+            yield from told_of(data, name, found)
     if request.batch_key is not None:
         yield from check_columns.batch(data, request.batch_key)
     if request.init is not None and spec.values != COUNTS:
@@ -121,7 +122,7 @@ def _beside(init: Model, parts: dict[str, Any], looks: dict[str, Look], request:
     for name, known in from_text(init.record.get("scale", "")).items():
         if name in looks:
             slot = "X" if request.layer is None else f"layers[{request.layer!r}]"
-            place = Place(slot, "init", counts_of(parts[name], slot), kind_of(name))
+            place = Place(slot, "init", counts_of(parts[name], slot), kind_of(name).name)
             yield from against(known, looks[name].scale, place, coverage=0, like="like=init")  # of other genes
 
 
@@ -149,12 +150,12 @@ def within_batch(spec: MethodSpec, request: Request) -> str:
     return asked
 
 
-def fit(data: Any, request: Request) -> Model:
+def fit(data: object, request: Request) -> Model:
     """Check, train, and describe what was done. The data are not changed."""
     return fitted(data, request)[0]
 
 
-def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
+def fitted(data: object, request: Request) -> tuple[Model, Cells]:
     """As :func:`fit`, with the cells that were read, which need not be checked and read again to be embedded."""
     kind = METHODS.get(request.method)
     config = kind.configure(request.preset, **request.config)
@@ -218,7 +219,7 @@ def fitted(data: Any, request: Request) -> tuple[Model, Cells]:
     return Model(method, cells.genes, record.plain(), pd.DataFrame(history), accelerator=request.accelerator), cells
 
 
-def _measured(looks: dict[str, Look], cells: Cells, config: Any) -> dict[str, str]:
+def _measured(looks: dict[str, Look], cells: Cells, config: object) -> dict[str, str]:
     """Scale and detection of the genes of the model, for its record."""
     scales = {name: look.scale for name, look in looks.items()}
     if getattr(config, "total", None):  # the network scales each cell itself
@@ -230,12 +231,12 @@ def _measured(looks: dict[str, Look], cells: Cells, config: Any) -> dict[str, st
     return {"scale": as_text(scales), "detected": _files.canonical(shares)}
 
 
-def _layer(part: Any, spec: MethodSpec, request: Request) -> str | None:
+def _layer(part: object, spec: MethodSpec, request: Request) -> str | None:
     """Where the values of a modality are read."""
     return counts_layer(part, request.layer) if spec.values == COUNTS else request.layer
 
 
-def _collapsed(history: History, config: Any) -> str:
+def _collapsed(history: History, config: Config) -> str:
     """A sentence if the embedding lost most of its dimensions, of methods whose history says so."""
     rank = history[-1].get("effective_rank") if history else None
     return "" if rank is None else monitor.collapse_note(rank, config.width)
@@ -256,13 +257,13 @@ def _warm(method: Method, cells: Cells, init: Model, notes: list[str]) -> str:
     return _files.canonical({**about, "coverage": coverage})
 
 
-def _mixes(config: Any, cells: Cells, request: Request, compared: str) -> bool:
+def _mixes(config: Config, cells: Cells, request: Request, compared: str) -> bool:
     """Whether the default views look for the same kind of cell in other batches: where there are several to compare."""
     asked = "views" in request.config or request.preset == "paper" or not hasattr(config, "views")
     return not asked and compared != OFF and len(cells.batch_names) > 1
 
 
-def _may_stream(spec: MethodSpec, config: Any, request: Request) -> bool:
+def _may_stream(spec: MethodSpec, config: Config, request: Request) -> bool:
     """Whether cells may stay on disk: of methods that are trained by steps, in one process, whose views need not know all."""
     views = getattr(config, "views", ())
     return spec.trains and request.devices in ("auto", 1) and all(type(v).prepare is View.prepare for v in views)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from scssl._types import Facts
     from scssl.data.align import Alignment
     from scssl.data.cells import Cells
     from scssl.methods._base import Method
@@ -68,7 +69,7 @@ class Model:
         self,
         module: Method,
         features: Mapping[str, np.ndarray],
-        record: Mapping[str, Any],
+        record: Facts,
         history: pd.DataFrame,
         *,
         accelerator: str = "auto",
@@ -98,14 +99,16 @@ class Model:
 
         A classification head is left out, for it does not change the embedding.
         """
+        import torch
+
         digest = hashlib.blake2b(digest_size=8)
         for name, features in self.features.items():
             digest.update("\n".join([self.method, name, *features.tolist()]).encode())
         for name, weight in self.module.state().tensors.items():
             if not name.startswith("classifier."):
-                digest.update(
-                    name.encode() + np.asarray(weight.detach().cpu() if hasattr(weight, "detach") else weight).tobytes()
-                )
+                digest.update(name.encode())
+                stored = torch.as_tensor(weight).detach().cpu().contiguous()
+                digest.update(stored.reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -117,7 +120,7 @@ class Model:
 
     def embed(
         self,
-        data: Any,
+        data: object,
         *,
         layer: str | None = None,
         modality: str | None = None,
@@ -155,7 +158,7 @@ class Model:
 
     def embed_with_report(
         self,
-        data: Any,
+        data: object,
         *,
         layer: str | None = None,
         modality: str | None = None,
@@ -176,7 +179,7 @@ class Model:
 
     def continued(
         self,
-        data: Any,
+        data: object,
         *,
         layer: str | None = None,
         batch_key: str | None = None,
@@ -212,7 +215,7 @@ class Model:
             self, data, layer=layer, batch_key=batch_key, max_epochs=max_epochs, seed=seed, progress=progress
         )
 
-    def _refuse_others(self, data: Any, cells: Cells, *, layer: str | None) -> None:
+    def _refuse_others(self, data: object, cells: Cells, *, layer: str | None) -> None:
         """Refuse other cells than those the model was fitted to, if it embeds no others."""
         key, layer = self.record["batch_key"] or None, layer or self.record["layer"] or None
         named = key is None or next(present(data, key, "batch_key"), None) is None
@@ -220,7 +223,7 @@ class Model:
             self.module.embed(cells)  # says so, in its own words
 
     def classify(
-        self, data: Any, *, layer: str | None = None, batch_size: int | None = None
+        self, data: object, *, layer: str | None = None, batch_size: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The labels that a fine-tuned model gives to any cells, genes aligned by name.
 
@@ -251,7 +254,7 @@ class Model:
 
     def cells(
         self,
-        data: Any,
+        data: object,
         *,
         layer: str | None = None,
         modality: str | None = None,

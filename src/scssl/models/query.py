@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from scssl._errors import InputError, TrainingError, told, warn
+from scssl._parts import modalities, multimodal
 from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
@@ -25,12 +26,15 @@ from scssl._words import listed, spelled_as, unknown
 from scssl.data.align import MINIMUM
 from scssl.data.cells import BATCH, COUNTS, Cells, Codes
 from scssl.data.columns import codes, column
-from scssl.data.container import counts_layer, is_mudata, parts_of
-from scssl.data.recipe import kind_of
+from scssl.data.container import counts_layer, parts_of
+from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from anndata import AnnData
+
+    from scssl._types import Data
     from scssl.data.align import Alignment
     from scssl.methods._base import Method
     from scssl.models.model import Model
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
 
 def cells_of(
     model: Model,
-    data: Any,
+    data: object,
     *,
     layer: str | None = None,
     modality: str | None = None,
@@ -95,7 +99,7 @@ def blocks(n_obs: int, size: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + size, n_obs))
 
 
-def _with_batches(model: Model, data: Any, cells: Cells) -> Cells:
+def _with_batches(model: Model, data: object, cells: Cells) -> Cells:
     """The cells with the batches that the data name; without any if they do not."""
     key, known = model.record["batch_key"], list(model.module.batches)
     if next(present(data, key, "batch_key"), None) is not None:
@@ -134,9 +138,9 @@ def _measured(found: dict[str, Alignment], asked: _Asked) -> dict[str, Alignment
     return made
 
 
-def _share(minimum: Any) -> Iterator[Problem]:
-    number = isinstance(minimum, int | float | np.number) and not isinstance(minimum, bool)
-    if not (number and 0 < minimum <= 1):
+def _share(minimum: object) -> Iterator[Problem]:
+    number = float(minimum) if isinstance(minimum, int | float | np.number) and not isinstance(minimum, bool) else 0.0
+    if not 0 < number <= 1:
         message = f"min_coverage={minimum!r} is not a share above 0 and at most 1."
         yield Problem("out_of_range", "min_coverage", message, "Pass e.g. min_coverage=0.5.")
 
@@ -154,37 +158,38 @@ def _features(model: Model, modality: str | None) -> dict[str, np.ndarray]:
     return {modality: model.features[modality]}
 
 
-def _problems(data: Any, asked: _Asked) -> Iterator[Problem]:
+def _problems(data: Data, asked: _Asked) -> Iterator[Problem]:
     model, names = asked.model, list(asked.features)
     yield from check_objects.container(data)
     if data.n_obs == 0:
         fix = "Check the filter that was applied last: adata[mask].n_obs."
         yield Problem("no_cells", "data", "The object has 0 cells: there is nothing to embed.", fix)
-    if not is_mudata(data) and len(names) > 1:
+    if not multimodal(data) and len(names) > 1:
         msg = f"The model was trained on {listed(names)}, the data are an AnnData, which holds one modality."
         fix = f"Pass a MuData, or say which one it is: modality={names[0]!r}."
         yield Problem("needs_mudata", "modality" if model.module.embeds_one else "data", msg, fix)
-    if is_mudata(data):
-        lacking = [name for name in names if name not in data.mod]
+    if multimodal(data):
+        there = modalities(data)
+        lacking = [name for name in names if name not in there]
         if lacking:
-            msg = f"The model was trained on {listed(list(model.features))}; the MuData has {listed(list(data.mod))}."
-            there = next((repr(name) for name in model.features if name in data.mod), "...")
-            fix = f"Embed from one that is there, e.g. modality={there}, or name the modalities as in training."
+            msg = f"The model was trained on {listed(list(model.features))}; the MuData has {listed(there)}."
+            other = next((repr(name) for name in model.features if name in there), "...")
+            fix = f"Embed from one that is there, e.g. modality={other}, or name the modalities as in training."
             yield Problem("unknown_modality", "data", msg, fix, missing=True)
         yield from (problem for problem in check_objects.measured(data, names) if problem.code == NOTHING)
     for name, part in ((name, part) for name, part in parts_of(data, names).items() if part.n_obs):
         for problem in _values(data, name, part, asked):
-            yield problem.of(name, genes=kind_of(name) == "rna") if is_mudata(data) else problem
+            yield problem.of(name, genes=kind_of(name).of_genes) if multimodal(data) else problem
 
 
-def _values(data: Any, name: str, part: Any, asked: _Asked) -> Iterator[Problem]:
+def _values(data: Data, name: str, part: AnnData, asked: _Asked) -> Iterator[Problem]:
     """What is wrong with the values of one modality, also beside those that the model was trained on."""
     model, values = asked.model, asked.model.module.spec.values
     yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
     where = counts_layer(part, asked.layer) if values == COUNTS else asked.layer
     at = pd.Index(part.var_names.astype(str)).get_indexer(pd.Index(asked.features[name]))
     batches = groups(data, model.record["batch_key"], part.obs_names)
-    aim = Aim(kind_of(name), batches, at[at >= 0], partial(asked.looks.__setitem__, name))
+    aim = Aim(kind_of(name).name, batches, at[at >= 0], partial(asked.looks.__setitem__, name))
     expects = check_matrix.expected(values, aim.kind)
     yield from check_matrix.matrix(part, layer=where, expects=expects, genes=None, aim=aim)
     known = from_text(model.record.get("scale", "")).get(name)

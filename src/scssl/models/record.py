@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import scssl
 from scssl import _clock
@@ -11,6 +11,7 @@ from scssl.data.cells import COUNTS
 from scssl.data.identity import data_id
 
 if TYPE_CHECKING:
+    from scssl._types import Json
     from scssl.data.cells import Cells
 
 
@@ -54,12 +55,12 @@ class Record:
     source: str = ""
     """The file of weights that were trained elsewhere, as JSON."""
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> Json:
         """The record as it is kept in ``uns`` and in the manifest."""
         return asdict(self)
 
 
-def identity_of(data: Any, cells: Cells, *, layer: str | None, batch_key: str | None) -> str:
+def identity_of(data: object, cells: Cells, *, layer: str | None, batch_key: str | None) -> str:
     """Hash of what a fit reads of the data: of all values of the layer, or of the counts that were found."""
     if cells.values == COUNTS:
         return cells.identity

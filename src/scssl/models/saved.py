@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +16,8 @@ from scssl.methods._base import State
 from scssl.models.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from scssl.methods._base import Method
+    from scssl._types import Facts, Json
+    from scssl.methods._base import Config, Method
 
 FORMAT = 1
 WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "README.md"
@@ -40,9 +39,7 @@ RECORDED = tuple(f.name for f in fields(Record) if f.default is MISSING)
 PICKLES = frozenset({".pt", ".pth", ".pkl", ".ckpt", ".npy"})
 
 
-def write(
-    target: Path, weights: Mapping[str, Any], about: Mapping[str, Any], *, card: str, overwrite: bool = False
-) -> None:
+def write(target: Path, weights: Facts, about: Facts, *, card: str, overwrite: bool = False) -> None:
     """Write a model into a folder, which appears complete or not at all.
 
     Parameters
@@ -80,7 +77,7 @@ def write(
         (folder / CARD).write_text(card, encoding="utf-8")
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Json:
     """The manifest of a folder whose files are what it says.
 
     Raises
@@ -93,7 +90,7 @@ def read(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def restored(kind: type[Method], config: Any, folder: Path, manifest: Mapping[str, Any]) -> Method:
+def restored(kind: type[Method], config: Config, folder: Path, manifest: Facts) -> Method:
     """The fitted method of a folder; every weight has to find its place.
 
     Raises
@@ -113,7 +110,7 @@ def restored(kind: type[Method], config: Any, folder: Path, manifest: Mapping[st
         raise _damaged(msg) from error
 
 
-def genes_of(manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def genes_of(manifest: Facts) -> dict[str, np.ndarray]:
     """For each modality the names of its genes."""
     return {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
 
@@ -122,7 +119,7 @@ def _damaged(message: str, fix: str = "Copy the folder again from where it was s
     return CheckpointError(message, code="damaged_model", parameter="path", fix=fix)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path) -> Json:
     file = folder / MANIFEST
     if folder.suffix in PICKLES:
         msg = f"path={str(folder)!r} looks like a pickle: files that can run code are not read, by design."
@@ -160,7 +157,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _wrong_types(manifest: Mapping[str, Any]) -> list[str]:
+def _wrong_types(manifest: Facts) -> list[str]:
     """What is not of the type that it was written as."""
     found = [
         f"{key} is of type {type(manifest[key]).__name__}, expected {kind.__name__}"
@@ -177,7 +174,7 @@ def _wrong_types(manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _contradictions(manifest: Mapping[str, Any]) -> list[str]:
+def _contradictions(manifest: Facts) -> list[str]:
     """Where the record of the model says otherwise: the names and the order of the genes, above all, have no other guard."""
     record, features = _dict_of(manifest["record"]), manifest["features"]
     lacking = [key for key in RECORDED if key not in record]
@@ -194,12 +191,12 @@ def _contradictions(manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _dict_of(value: Any) -> dict[Any, Any]:
+def _dict_of(value: object) -> Json:
     """The value if it is a dictionary, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def _verify(folder: Path, files: Mapping[str, Any]) -> None:
+def _verify(folder: Path, files: Facts) -> None:
     for name in {WEIGHTS, *files}:
         file, known = folder / Path(name).name, _dict_of(files.get(name))
         if not file.is_file() or not {"bytes", "sha256"} <= known.keys():

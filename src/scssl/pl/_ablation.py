@@ -140,7 +140,7 @@ def _axes_of(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return lines, sorted(varying, key=lambda axis: -len(_values(lines[axis])))
 
 
-def _values(column: Any) -> list[Any]:
+def _values(column: pd.Series) -> list[object]:
     """The values on an axis: numbers in their order, words as they first occur."""
     found = list(dict.fromkeys(column.dropna()))
     return sorted(found) if pd.api.types.is_numeric_dtype(column) else found
@@ -156,7 +156,7 @@ def _chosen(lines: pd.DataFrame, axes: list[str], x: str | None, y: str | None) 
     return across, y if y is not None or square or not rest else rest[0]
 
 
-def _as_pairs(values: Sequence[Any]) -> list[str] | None:
+def _as_pairs(values: Sequence[object]) -> list[str] | None:
     """Names of views, if the values are single views and pairs of them."""
     parts = [str(value).split("+") for value in values]
     names = list(dict.fromkeys(name for part in parts for name in part))
@@ -206,7 +206,7 @@ class _Panel:
         return self.down is not None or self.square is not None
 
     @property
-    def marks(self) -> tuple[list[Any], list[Any]]:
+    def marks(self) -> tuple[Sequence[object], Sequence[object]]:
         """What stands along both sides."""
         if self.square is not None:
             return self.square, self.square
@@ -259,7 +259,7 @@ class _Panel:
             for label in ax.get_xticklabels():
                 label.set(ha="right", rotation_mode="anchor")
 
-    def _place(self, run: pd.Series) -> tuple[Any, Any]:
+    def _place(self, run: pd.Series) -> tuple[object, object]:
         if self.square is None:
             return run[self.across], run[str(self.down)]
         parts = str(run[self.across]).split("+")
@@ -338,7 +338,7 @@ class _Panel:
             ax.axhline(random.mean(), color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
 
 
-def _text(mark: Any) -> str:
+def _text(mark: object) -> str:
     return f"{mark:g}" if isinstance(mark, int | float | np.number) else str(mark)
 
 

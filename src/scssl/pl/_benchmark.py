@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
 
+from scssl._protocol import of_profile
 from scssl.data import scored
 from scssl.pl._style import check_figure, finish, style
 from scssl.pl._table import Table
@@ -78,7 +79,7 @@ def benchmark(
     >>> axes = ssl.pl.benchmark(scores, show=False)
     """
     check_figure(ax=ax, figsize=figsize, save=save, cmap=cmap)
-    table = board(scored.read(data), profile=profile)
+    table = board(scored.read(data), protocol=of_profile(profile))
     names = ", ".join(table.facts["data"]) or "Benchmark"
     drawing = Table(table, names if title is None else title, _small_print(table, simulation(data)), cmap)
     with style():

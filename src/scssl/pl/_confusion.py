@@ -103,7 +103,7 @@ def confusion(
     return finish(ax, show=show, save=save)
 
 
-def _column(data: Any, name: str, parameter: str) -> pd.Series:
+def _column(data: object, name: str, parameter: str) -> pd.Series:
     """A column of the frame, or of ``obs``."""
     if not isinstance(data, pd.DataFrame):
         enforce(in_memory(data))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import warnings
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 
 from scssl import _keys, _random
 from scssl._errors import InputError, KeyNotFoundError, told
+from scssl._parts import parts
 from scssl._validate import enforce
 from scssl._validate.arguments import named as are_names
 from scssl._validate.config import seed as check_seed
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
+
+    from scssl._types import Data
 
 _PANEL, _LEGEND, _TOP, _BOTTOM = 2.35, 2.1, 0.34, 0.26
 _NEIGHBORS = 15
@@ -118,7 +121,7 @@ def embedding(
     return finish(grid[0][0], show=show, save=save)
 
 
-def _names(data: Any, use_rep: str | Sequence[str] | None) -> list[str]:
+def _names(data: Data, use_rep: str | Sequence[str] | None) -> list[str]:
     if use_rep is not None:
         return [use_rep] if isinstance(use_rep, str) else list(use_rep)
     records = _keys.peek(data)
@@ -131,30 +134,29 @@ def _names(data: Any, use_rep: str | Sequence[str] | None) -> list[str]:
     return names
 
 
-def _slot(data: Any, name: str) -> str:
+def _slot(data: Data, name: str) -> str:
     if isinstance(name, str) and slot(data, name) in data.obsm:
         return slot(data, name)
     raise unknown(kind="embedding", name=name, known=sorted(data.obsm), parameter="use_rep")
 
 
-def _column(data: Any, name: str, layer: str | None) -> pd.Series:
+def _column(data: Data, name: str, layer: str | None) -> pd.Series:
     """A column of ``obs`` or a gene, of MuData also those of a modality."""
-    parts = [data, *getattr(data, "mod", {}).values()]
     values = found(data, name)
     if values is not None:
         told(*(f"{problem.message} {problem.fix}" for problem in disagreement(data, name, "color")))
         return values
-    tables = [part for part in parts if not hasattr(part, "mod")]
+    tables = list(parts(data).values())
     for part in tables:
         if name in part.var_names:
             return _gene(part, name, layer).reindex(data.obs_names)
-    columns = sorted({str(column) for part in parts for column in part.obs})
+    columns = sorted({str(column) for part in (data, *tables) for column in part.obs})
     genes = [gene for part in tables for gene in part.var_names]
     msg = f"There is neither a column nor a gene {name!r}. Columns: {listed(columns)}; {len(genes):,} genes."
     raise KeyNotFoundError(msg, code="unknown_column", parameter="color", fix=nearest(name, [*columns, *genes]))
 
 
-def _gene(data: Any, name: str, layer: str | None) -> pd.Series:
+def _gene(data: Data, name: str, layer: str | None) -> pd.Series:
     if layer is not None and layer not in data.layers:
         raise unknown(kind="layer", name=layer, known=sorted(_keys.layers(data)), parameter="layer")
     values = (data.X if layer is None else data.layers[layer])[:, data.var_names.get_loc(name)]
@@ -162,7 +164,7 @@ def _gene(data: Any, name: str, layer: str | None) -> pd.Series:
     return pd.Series(np.ravel(dense).astype(float), index=data.obs_names)
 
 
-def _flat(values: Any, name: str, seed: int) -> np.ndarray:
+def _flat(values: object, name: str, seed: int) -> np.ndarray:
     """Two dimensions: those that are there, or a UMAP."""
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told
         x = dense(values).astype(np.float32)
@@ -222,7 +224,7 @@ def _scatter(ax: Axes, points: np.ndarray, colors: np.ndarray, order: np.ndarray
         spine.set(visible=True, color=RULE, linewidth=0.6)
 
 
-def _small_print(grid: list[list[Axes]], data: Any, slots: list[str]) -> None:
+def _small_print(grid: list[list[Axes]], data: Data, slots: list[str]) -> None:
     computed = "UMAP of each embedding" if any(data.obsm[s].shape[1] != 2 for s in slots) else ""
     parts = (computed, f"{data.n_obs:,} cells", simulation(data))
     grid[-1][0].annotate(

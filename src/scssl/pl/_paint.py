@@ -28,7 +28,7 @@ class Paint:
         self.colors, self.meaning = colors, meaning
 
     @classmethod
-    def of(cls, values: pd.Series | None, palette: Any, cmap: str) -> Paint:
+    def of(cls, values: pd.Series | None, palette: object, cmap: str) -> Paint:
         if values is None:
             return cls(np.array(["#8794A8"]), None)
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
@@ -48,7 +48,7 @@ class Paint:
         return cls(np.where(known[:, None], shades, mpl.colors.to_rgba(_MISSING)), scale)
 
     @classmethod
-    def _categories(cls, values: pd.Series, palette: Any) -> Paint:
+    def _categories(cls, values: pd.Series, palette: object) -> Paint:
         names = [str(c) for c in values.cat.categories]
         chosen = [mpl.colors.to_hex(color) for color in _chosen(values, palette)]
         codes = values.cat.codes.to_numpy()
@@ -77,7 +77,7 @@ class Paint:
             legend.get_title().set(fontsize=9, fontweight="bold")
 
 
-def _mark(color: Any) -> Line2D:
+def _mark(color: str) -> Line2D:
     return Line2D([], [], marker="o", linestyle="", color=color, markersize=5.5, label="name")
 
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scssl._protocol import of_profile
 from scssl.data import scored
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
 from scssl.pl._style import FAINT, INK, MUTED, PLAIN, check_figure, finish, style
-from scssl.table.board import REASONS, board, simulation
+from scssl.table.board import board, simulation
+from scssl.table.lines import REASONS
 
 if TYPE_CHECKING:
     import os
@@ -82,7 +84,7 @@ def ranks(
     >>> axes = ssl.pl.ranks(scores, show=False)
     """
     check_figure(ax=ax, figsize=figsize, save=save)
-    table = board(scored.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), protocol=of_profile(profile), missing=missing, over=over)
     parts = ranked_tasks(table, task, ax)
     longest = max((len(str(m)) for m in table.methods.index), default=8)
     rows = max((len(part) for part in parts.values()), default=2)

@@ -50,7 +50,7 @@ _RC: Any = {
 }
 
 
-def check_figure(*, ax: Any = None, figsize: Any = None, save: Any = None, cmap: Any = None) -> None:
+def check_figure(*, ax: object = None, figsize: Any = None, save: Any = None, cmap: object = None) -> None:
     """The arguments that all figures share, before anything is computed.
 
     Raises
@@ -65,7 +65,7 @@ def check_figure(*, ax: Any = None, figsize: Any = None, save: Any = None, cmap:
         )
     sides = figsize if isinstance(figsize, tuple | list) else ()
     if figsize is not None and (
-        len(sides) != 2 or not all(isinstance(s, int | float | np.number) and 0 < s < np.inf for s in sides)
+        len(sides) != 2 or not all(isinstance(s, int | float | np.number) and 0 < float(s) < np.inf for s in sides)
     ):
         msg = f"figsize={figsize!r} is not a width and a height in inches."
         raise InputError(msg, code="bad_figsize", parameter="figsize", fix="Pass e.g. figsize=(6, 4).")

@@ -14,7 +14,8 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from scssl import _results
 from scssl.pl._style import FAINT, INK, MUTED, RULE
-from scssl.table.board import GROUP_TITLES, REASONS, duration, number
+from scssl.table.board import duration, number
+from scssl.table.lines import GROUP_TITLES, REASONS
 from scssl.table.ranks import tied
 from scssl.table.statistics import CONTROLS, TOTAL, TOTALS
 
@@ -284,6 +285,6 @@ def _grey(share: float) -> tuple[float, float, float]:
     return (0.95 - 0.35 * share,) * 3
 
 
-def _dark(color: Any) -> bool:
+def _dark(color: str | tuple[float, float, float] | tuple[float, float, float, float]) -> bool:
     red, green, blue = mpl.colors.to_rgb(color)
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.56

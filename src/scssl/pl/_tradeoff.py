@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl import _results
+from scssl._protocol import of_profile
 from scssl._words import unknown
 from scssl.data import scored
 from scssl.pl._labels import place_labels
@@ -94,7 +95,7 @@ def tradeoff(
     check_figure(ax=ax, figsize=figsize, save=save)
     if cost not in _COSTS:
         raise unknown(kind="cost", name=cost, known=list(_COSTS), parameter="cost")
-    table = board(scored.read(data), profile=profile, missing=missing, over=over)
+    table = board(scored.read(data), protocol=of_profile(profile), missing=missing, over=over)
     parts = ranked_tasks(table, task, ax)
     with style():
         margins = (0.65, 0.25, 0.5, 0.95)

@@ -30,7 +30,7 @@ _TAIL = 0.35  # of the expressed genes: how many of the others are shown
 
 def views(
     data: AnnData | MuData,
-    views: Any = None,
+    views: object = None,
     *,
     cells: int | Sequence[str] = 4,
     batch_key: str | None = None,

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from scssl import _keys
 from scssl._errors import KeyNotFoundError
+from scssl._parts import multimodal, parts
 from scssl._registry import METHODS
 from scssl._validate import ERROR, Problem, columns, matrix, names, objects, sizes
 from scssl._validate.places import groups
-from scssl.data.container import counts_layer, is_mudata
-from scssl.data.recipe import kind_of
+from scssl.data.container import counts_layer, told_of
+from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,7 @@ def check(
 
 
 def _all(
-    data: Any, *, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None
+    data: object, *, method: str | None, layer: str | None, batch_key: str | None, label_key: str | None
 ) -> Iterator[Problem]:
     values = None
     if method is not None:
@@ -84,17 +85,15 @@ def _all(
         yield from columns.batch(data, batch_key)
     if label_key is not None:
         yield from columns.label(data, label_key, batch_key)
-    if is_mudata(data):
+    if multimodal(data):
         yield from objects.overlap(data)
-    parts = data.mod.items() if is_mudata(data) else [("", data)]
-    for name, part in parts:
-        kind = kind_of(name or _keys.DEFAULT_MODALITY)
+    for name, part in parts(data).items():
+        kind = kind_of(name or _keys.DEFAULT_MODALITY).name
         aim = matrix.Aim(kind, groups(data, batch_key, part.obs_names))
-        for problem in _part(part, layer, values, aim):
-            yield problem.of(name, genes=kind == "rna") if name else problem
+        yield from told_of(data, name, _part(part, layer, values, aim))
 
 
-def _part(adata: Any, layer: str | None, values: str | None, aim: matrix.Aim) -> Iterator[Problem]:
+def _part(adata: object, layer: str | None, values: str | None, aim: matrix.Aim) -> Iterator[Problem]:
     layer = counts_layer(adata, layer) if values == matrix.COUNTS else layer
     expects = matrix.expected(values, aim.kind) if values is not None else None
     yield from sizes.sizes(adata)

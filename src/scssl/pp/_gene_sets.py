@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,10 @@ import pandas as pd
 import scssl
 from scssl import _clock, _keys, _settings
 from scssl._errors import InputError
+from scssl._parts import modalities, multimodal
 from scssl._validate import enforce, names, objects
 from scssl._words import listed, unknown
 from scssl.data import gene_sets as sets_of
-from scssl.data.container import is_mudata
 from scssl.data.matrix import handed_out
 
 if TYPE_CHECKING:
@@ -112,12 +112,12 @@ def gene_sets(
     )
 
 
-def _problems(adata: Any, gene_key: str | None, key_added: Any) -> Iterator[Problem]:
+def _problems(adata: AnnData, gene_key: str | None, key_added: str) -> Iterator[Problem]:
     yield from objects.container(adata)
     yield from names.key(key_added, parameter="key_added")
-    if is_mudata(adata):
-        msg = f"A MuData was given, and sets of genes belong to one of its modalities: {listed(list(adata.mod))}."
-        fix = f"Pass one, e.g. ssl.pp.gene_sets(mdata.mod[{next(iter(adata.mod))!r}], ...)."
+    if multimodal(adata):
+        msg = f"A MuData was given, and sets of genes belong to one of its modalities: {listed(modalities(adata))}."
+        fix = f"Pass one, e.g. ssl.pp.gene_sets(mdata.mod[{modalities(adata)[0]!r}], ...)."
         raise InputError(msg, code="needs_anndata", parameter="adata", fix=fix)
     if key_added in adata.varm and key_added not in _keys.peek(adata).get(_keys.GENE_SETS, {}):
         yield names.taken(f"varm[{key_added!r}]", key_added, parameter="key_added")
@@ -125,7 +125,7 @@ def _problems(adata: Any, gene_key: str | None, key_added: Any) -> Iterator[Prob
         raise unknown("column of var", gene_key, [str(c) for c in adata.var], parameter="gene_key")  # noqa: EM101
 
 
-def _sizes(min_genes: Any, max_genes: Any) -> None:
+def _sizes(min_genes: object, max_genes: object) -> None:
     for name, value in {"min_genes": min_genes, "max_genes": 1 if max_genes is None else max_genes}.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             msg = f"{name}={value!r} is not a whole number of at least 1."

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from scssl import _keys
 from scssl._errors import InputError, told
+from scssl._parts import modalities
 from scssl._validate.scale import LOG, from_text
 from scssl._words import listed
-from scssl.data.container import is_mudata
-from scssl.data.recipe import kind_of
+from scssl.data.kinds import ATAC, RNA, kind_of
 
 if TYPE_CHECKING:
     from scssl.models.model import Model
@@ -56,7 +56,7 @@ def like_of(data: Any, model: Model | str | os.PathLike[str]) -> Like:
     if model.record["values"] != "log":
         return Like(1e4, 1.0, None)  # it reads the counts, which the recipe keeps
     scales = from_text(model.record.get("scale", ""))
-    rna = [name for name in model.features if kind_of(name) == "rna"]
+    rna = [name for name in model.features if kind_of(name) is RNA]
     told(_of_these_cells(data, model))
     if not rna:
         return Like(1e4, 1.0, layer)
@@ -75,7 +75,7 @@ def like_of(data: Any, model: Model | str | os.PathLike[str]) -> Like:
 
 def _of_these_cells(data: Any, model: Model) -> str:
     """A sentence on weights that the recipe takes from the cells at hand, not from those of the model."""
-    atac = [name for name in model.features if kind_of(name) == "atac" and is_mudata(data) and name in data.mod]
+    atac = [name for name in model.features if kind_of(name) is ATAC and name in modalities(data)]
     if not atac:
         return ""
     return f"The weights of the peaks of {atac[0]!r} are taken from these cells, for a model does not keep those of its training."

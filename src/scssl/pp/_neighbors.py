@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data
     from scssl._validate import Problem
 
 
@@ -116,7 +117,7 @@ def partners(
     _settings.info(f"    {paired:.0%} of the cells have a partner, {graph.nnz / graph.shape[0]:.1f} on average")
 
 
-def _arguments(kind: Any, k: Any) -> None:
+def _arguments(kind: object, k: object) -> None:
     if kind not in graphs.KINDS:
         raise unknown("kind", kind, list(graphs.KINDS))  # noqa: EM101 - a word, not the sentence
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
@@ -124,7 +125,7 @@ def _arguments(kind: Any, k: Any) -> None:
         raise InputError(msg, code="out_of_range", parameter="k", fix="Pass e.g. k=5.")
 
 
-def _slot(data: Any, key: Any) -> Iterator[Problem]:
+def _slot(data: Data, key: str) -> Iterator[Problem]:
     yield from objects.container(data)
     yield from names.key(key, parameter="key_added")
     slot = _keys.partners(key)

@@ -11,14 +11,16 @@ import scipy.sparse as sp
 import scssl
 from scssl import _clock, _keys, _settings
 from scssl._errors import InputError, warn
+from scssl._parts import modalities, multimodal, parts
+from scssl._parts import part as part_of
 from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, names, objects, sizes
 from scssl._validate.places import groups
 from scssl._words import listed, nearest
 from scssl._written import free, put
 from scssl.data import recipe as recipes
-from scssl.data.calm import calm
 from scssl.data.columns import as_text, column
-from scssl.data.container import is_mudata
+from scssl.data.container import copied, told_of
+from scssl.data.kinds import PROTEIN, RNA, Kind, kind_of
 from scssl.data.matrix import by_blocks, csr, handed_out, values
 from scssl.pp._like import Like, like_of, written_to
 from scssl.pp._reference import reference_mask
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data, Json
     from scssl.models.model import Model
 
 
@@ -142,7 +145,7 @@ def recipe(
     notes = enforce(_problems(data, parts, plan))
     with np.errstate(over="ignore"):  # refused in words
         prepared = {name: _prepare(data, (name, part), plan, known) for name, part in parts.items()}
-    target = _copied(data) if copy else data
+    target = copied(data) if copy else data
     _write(target, prepared, notes, plan.like)
     return target if copy else None
 
@@ -162,16 +165,16 @@ def _arguments(plan: _Plan) -> Iterator[Problem]:
         yield Problem("unknown_flavor", "flavor", message, fix)
 
 
-def _object(data: Any) -> Iterator[Problem]:
+def _object(data: Data) -> Iterator[Problem]:
     yield from objects.container(data)
     if getattr(data, "isbacked", False):
         message = f"The object is backed by the file {str(data.filename)!r}, whose matrix would have to be rewritten."
         yield Problem("backed", "data", message, "Load it first: adata = adata.to_memory().")
-    if is_mudata(data):
+    if multimodal(data):
         if data.is_view:
             message = "The MuData is a view of another one, which the recipe would have to change."
             yield Problem("mudata_view", "data", message, "Copy it first: mdata = mdata.copy().")
-        other = [name for name in data.mod if not recipes.kind_of(name)]
+        other = [name for name in modalities(data) if not kind_of(name).name]
         known = "rna, prot (protein, adt), atac"
         if len(other) == len(data.mod):
             message = f"None of the modalities {listed(other)} is known by its name."
@@ -181,30 +184,28 @@ def _object(data: Any) -> Iterator[Problem]:
             yield Problem("modality_left_alone", "data", message, severity=WARNING)
 
 
-def _parts(data: Any) -> dict[str, Any]:
+def _parts(data: object) -> Json:
     """The AnnData of each modality with a known name; an AnnData is RNA."""
-    if not is_mudata(data):
-        return {_keys.DEFAULT_MODALITY: data}
-    return {name: part for name, part in data.mod.items() if recipes.kind_of(name)}
+    if not multimodal(data):
+        return {RNA.name: data}
+    return {name: part for name, part in parts(data).items() if kind_of(name).name}
 
 
-def _problems(data: Any, parts: dict[str, Any], plan: _Plan) -> Iterator[Problem]:
+def _problems(data: object, parts: Json, plan: _Plan) -> Iterator[Problem]:
     """What is wrong with the values and columns; messages about a modality begin with its name."""
     yield from _object(data)
     for name, part in parts.items():
-        kind = recipes.kind_of(name)
-        for problem in _problems_of(data, part, kind, plan):
-            yield problem.of(name, genes=kind == "rna") if is_mudata(data) else problem
+        yield from told_of(data, name, _problems_of(data, part, kind_of(name), plan))
     if plan.batch_key is not None:
         yield from columns.batch(data, plan.batch_key)
 
 
-def _problems_of(data: Any, adata: Any, kind: str, plan: _Plan) -> Iterator[Problem]:
+def _problems_of(data: Data, adata: AnnData, kind: Kind, plan: _Plan) -> Iterator[Problem]:
     yield from sizes.sizes(adata)
     yield from names.names(adata)
-    aim = matrix.Aim(kind, groups(data, plan.batch_key, adata.obs_names))
+    aim = matrix.Aim(kind.name, groups(data, plan.batch_key, adata.obs_names))
     for problem in matrix.matrix(adata, layer=plan.layer, expects=matrix.COUNTS, aim=aim):
-        if problem.code == "empty_cells" and kind != "rna":
+        if problem.code == "empty_cells" and not kind.of_genes:
             yield replace(problem, severity=WARNING, fix="They stay zero.")
         elif problem.code == "looks_log_normalised":
             yield _no_counts(adata, problem, plan)
@@ -219,7 +220,7 @@ def _problems_of(data: Any, adata: Any, kind: str, plan: _Plan) -> Iterator[Prob
         yield from _own_genes(adata, plan)
 
 
-def _own_genes(adata: Any, plan: _Plan) -> Iterator[Problem]:
+def _own_genes(adata: AnnData, plan: _Plan) -> Iterator[Problem]:
     """The user's choice of genes is not replaced by ours unasked."""
     for problem in free(adata, "var", [_keys.HIGHLY_VARIABLE], "", overwrite=plan.overwrite):
         whose = problem.message.partition(";")[0]
@@ -228,7 +229,7 @@ def _own_genes(adata: Any, plan: _Plan) -> Iterator[Problem]:
         yield replace(problem, code="genes_chosen", parameter="data", message=message, fix=fix)
 
 
-def _no_counts(adata: Any, problem: Problem, plan: _Plan) -> Problem:
+def _no_counts(adata: AnnData, problem: Problem, plan: _Plan) -> Problem:
     """The one confusion that happens to everybody, in the words for where it happened."""
     done = _keys.RECIPE in _keys.peek(adata)
     again = f"{problem.message} The recipe starts from counts"
@@ -248,13 +249,13 @@ def _place(plan: _Plan) -> str:
     return "X" if plan.layer is None else f"layers[{plan.layer!r}]"
 
 
-def _equal(adata: Any, one: str | None, other: str | None) -> bool:
+def _equal(adata: object, one: str | None, other: str | None) -> bool:
     """Whether two matrices of an object hold the same values, whatever they are stored as."""
     pairs = zip(by_blocks(adata, one), by_blocks(adata, other), strict=True)
     return all((a != b).nnz == 0 for a, b in pairs)
 
 
-def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | None) -> _Prepared:
+def _prepare(data: Data, named: tuple[str, AnnData], plan: _Plan, known: pd.Series | None) -> _Prepared:
     """Compute everything for one modality; nothing is written."""
     name, adata = named
     counts = csr(adata, layer=plan.layer)
@@ -265,13 +266,13 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
     batch = None
     if plan.batch_key is not None:
         batch = as_text(column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names)).to_numpy()
-    kind = recipes.kind_of(name)
-    if kind == "rna":
+    kind, selected = kind_of(name), None
+    if kind is RNA:
         x = _scaled(counts, plan)
         ranked = counts if plan.flavor in recipes.COUNT_FLAVORS else x
         if plan.like is None:
             selected = recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
-    elif kind == "protein":
+    elif kind is PROTEIN:
         x, selected = recipes.clr(counts), np.ones(adata.n_vars, dtype=bool)
     else:
         x = recipes.tf_idf(counts, reference=mask)
@@ -303,7 +304,7 @@ def _total(counts: sp.csr_array, target_sum: float | None) -> float:
 def _refuse_lost(counts: sp.csr_array, x: sp.csr_array, name: str, plan: _Plan) -> None:
     """Counts that float32 holds may leave its range on the new scale."""
     bad = int((~np.isfinite(x.data)).sum())
-    gone = max(int(counts.nnz - (x.data > 0).sum()), 0) if recipes.kind_of(name) != "atac" else 0
+    gone = max(int(counts.nnz - (x.data > 0).sum()), 0) if not kind_of(name).of_peaks else 0
     if bad or gone:
         high = float(counts.data.max())
         msg = f"{bad} values would become infinite and {gone} zero (counts up to {high:.4g}, target_sum={plan.target_sum!r})."
@@ -311,36 +312,28 @@ def _refuse_lost(counts: sp.csr_array, x: sp.csr_array, name: str, plan: _Plan) 
         raise InputError(msg, code="beyond_float32", parameter="target_sum", fix=fix)
 
 
-def _copied(data: Any) -> Any:
-    """A copy; that of a MuData without the columns which mudata would pull up from the modalities."""
-    if not is_mudata(data):
-        return data.copy()
-    with calm():
-        return data.copy()
-
-
 def _record(
-    kind: str, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray | None, counts: sp.csr_matrix
-) -> dict[str, Any]:
+    kind: Kind, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray | None, counts: sp.csr_array
+) -> Json:
     return {
-        "kind": kind,
+        "kind": kind.name,
         "layer": plan.layer,
-        "target_sum": plan.target_sum if kind == "rna" else None,
-        "total": _total(counts, plan.target_sum) if kind == "rna" else None,
+        "target_sum": plan.target_sum if kind is RNA else None,
+        "total": _total(counts, plan.target_sum) if kind is RNA else None,
         "n_top_genes": plan.n_top_genes,
         "n_selected": None if selected is None else int(selected.sum()),
-        "flavor": plan.flavor if kind == "rna" else None,
-        "batch_key": plan.batch_key if kind == "rna" else None,
+        "flavor": plan.flavor if kind is RNA else None,
+        "batch_key": plan.batch_key if kind is RNA else None,
         "n_reference": None if mask is None else int(mask.sum()),
         "version": scssl.__version__,
         "created": _clock.now(),
     }
 
 
-def _write(target: Any, prepared: dict[str, _Prepared], notes: list[str], like: Like | None) -> None:
+def _write(target: Data, prepared: dict[str, _Prepared], notes: list[str], like: Like | None) -> None:
     layer = written_to(like)
     for name, part in prepared.items():
-        adata = target.mod[name] if is_mudata(target) else target
+        adata = part_of(target, name)
         was_view = adata.is_view
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # anndata's own word on views; ours follows
@@ -351,13 +344,13 @@ def _write(target: Any, prepared: dict[str, _Prepared], notes: list[str], like: 
             adata.layers[layer] = part.x
         if part.selected is not None:
             put(adata, "var", _keys.HIGHLY_VARIABLE, part.selected)
-        if part.record["kind"] == "rna" and layer is None:
+        if part.record["kind"] == RNA.name and layer is None:
             divisor = 1.0 if like is None else like.divisor
             adata.uns["log1p"] = {"base": None if divisor == 1 else round(float(np.exp(divisor)))}
         _keys.store(adata)[_keys.RECIPE] = json.dumps({**part.record, "warnings": notes}, sort_keys=True)
         if was_view:
             warn("The object was a view; it is an object of its own now, the one it was taken from is as before.")
-    where = f" of {listed(list(prepared))}" if is_mudata(target) else ""
+    where = f" of {listed(list(prepared))}" if multimodal(target) else ""
     chosen = ", ".join(
         f"{int(part.selected.sum())} of {len(part.selected)}" for part in prepared.values() if part.selected is not None
     )
@@ -365,6 +358,6 @@ def _write(target: Any, prepared: dict[str, _Prepared], notes: list[str], like: 
     _settings.wrote(
         ".layers['counts']", ".X" if layer is None else f".layers[{layer!r}]", *([marked] if marked else [])
     )
-    if is_mudata(target):
+    if multimodal(target):
         records = {name: part.record for name, part in prepared.items()}
         _keys.store(target)[_keys.RECIPE] = json.dumps({**records, "warnings": notes}, sort_keys=True)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,11 @@ from scssl._errors import InputError, KeyNotFoundError
 from scssl._words import listed
 from scssl.data.columns import column
 
+if TYPE_CHECKING:
+    from scssl._types import Data
 
-def reference_mask(data: Any, reference: Any) -> pd.Series | None:
+
+def reference_mask(data: Data, reference: Data) -> pd.Series | None:
     """Mask of the reference cells by name, or ``None`` for all; `reference` is a mask or the name of a column."""
     if reference is None:
         return None
@@ -25,7 +28,7 @@ def reference_mask(data: Any, reference: Any) -> pd.Series | None:
     return pd.Series(mask, index=data.obs_names)
 
 
-def _from_column(data: Any, name: str) -> np.ndarray:
+def _from_column(data: object, name: str) -> np.ndarray:
     found = column(data, name, parameter="reference")
     if pd.api.types.is_bool_dtype(found):
         return found.to_numpy(dtype=bool)
@@ -37,7 +40,7 @@ def _from_column(data: Any, name: str) -> np.ndarray:
     raise InputError(msg, code="bad_reference", parameter="reference", fix=fix)
 
 
-def _from_mask(data: Any, reference: Any) -> np.ndarray:
+def _from_mask(data: Data, reference: Data) -> np.ndarray:
     if isinstance(reference, pd.Series) and not reference.index.equals(data.obs_names):
         absent = int((~data.obs_names.isin(reference.index)).sum())
         if absent or not reference.index.is_unique:

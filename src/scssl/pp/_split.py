@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data
     from scssl._validate import Problem
 
 
@@ -88,7 +89,7 @@ def split(
     _settings.info(f"    {int(query.sum())} of {len(query)} cells are held out")
 
 
-def _problems(data: Any, by: Any, seed: Any, key_added: Any) -> Iterator[Problem]:
+def _problems(data: Data, by: str | None, seed: int, key_added: str) -> Iterator[Problem]:
     yield from objects.container(data)
     yield from config.seed(seed)
     yield from names.key(key_added, parameter="key_added")
@@ -98,7 +99,7 @@ def _problems(data: Any, by: Any, seed: Any, key_added: Any) -> Iterator[Problem
         yield names.taken(f"obs[{key_added!r}]", key_added, parameter="key_added")
 
 
-def _one_of(held_out: Any, fraction: float | None, by: str | None) -> None:
+def _one_of(held_out: object, fraction: float | None, by: str | None) -> None:
     if (held_out is None) == (fraction is None):
         given = "neither" if held_out is None else "both"
         msg = f"held_out and fraction exclude each other, {given} of them was given."

@@ -8,7 +8,8 @@ import pandas as pd
 
 from scssl._registry import TASKS
 from scssl.table import statistics
-from scssl.table.board import REASONS, duration, memory
+from scssl.table.board import duration, memory
+from scssl.table.lines import REASONS
 from scssl.table.ranks import ranks
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl import _results
-from scssl.table.board import REASONS, duration, number
+from scssl.table.board import duration, number
+from scssl.table.lines import REASONS
 from scssl.table.statistics import controls
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from scssl._types import Json
     from scssl.table.board import Board
 
 WIDTH, LEFT, RIGHT, TOP, STEP = 420, 124, 318, 8, 26
@@ -34,7 +36,7 @@ _ROUND = [
 ]
 
 
-def dots(table: Board, column: str, ranked: pd.DataFrame | None) -> dict[str, Any]:
+def dots(table: Board, column: str, ranked: pd.DataFrame | None) -> Json:
     """One line per method: a dot per repeat, a bar over the interval, a mark at the mean, the rank where there is one."""
     about = table.columns.loc[column]
     low, high = _range(table, column)
@@ -62,7 +64,7 @@ def dots(table: Board, column: str, ranked: pd.DataFrame | None) -> dict[str, An
 
 def _line(
     table: Board, column: str, label: str, ranked: pd.DataFrame | None, *, bounds: tuple[float, float], y: float
-) -> dict[str, Any]:
+) -> Json:
     mean, wide = float(table.mean[column][label]), table.half_width(label, column)
     status = str(table.status[column][label])
     about = table.columns.loc[column]
@@ -127,7 +129,7 @@ def _x(value: float, low: float, high: float) -> float:
     return round(LEFT + (RIGHT - LEFT) * min(max(share, 0.0), 1.0), 1)
 
 
-def scatter(table: Board, part: pd.DataFrame) -> dict[str, Any] | None:
+def scatter(table: Board, part: pd.DataFrame) -> Json | None:
     """Score against seconds of one task; ``None`` if fewer than two methods have both."""
     shown = part[part["mean"].notna() & (part["seconds"] > 0)]
     if len(shown) < 2:
@@ -207,7 +209,7 @@ def _shared(a: _Box, b: _Box) -> float:
     return max(min(a[2], b[2]) - max(a[0], b[0]), 0.0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
 
 
-def curve(history: pd.DataFrame, name: str) -> dict[str, Any]:
+def curve(history: pd.DataFrame, name: str) -> Json:
     """A small line: its points in the view box, first and last value in words."""
     values = history[name].astype(float).dropna().tolist()
     low, high = min(values, default=0.0), max(values, default=1.0)

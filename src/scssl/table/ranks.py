@@ -8,14 +8,18 @@ import numpy as np
 import pandas as pd
 
 from scssl import _results
+from scssl._protocol import PAPER
 from scssl._words import unknown
 from scssl.table import statistics
-from scssl.table.board import SEES_LABELS, Board, board
+from scssl.table.board import Board, board
 from scssl.table.inference import difference, holm, rank_intervals
+from scssl.table.lines import SEES_LABELS
 from scssl.table.statistics import DATA, LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scssl._protocol import Protocol
 
 RANKED = ["task", "metric", "method", "mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "status", "n"]
 
@@ -111,7 +115,7 @@ def _against(table: Board, column: str, baseline: str) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def flips(scores: pd.DataFrame, *, profile: str = statistics.PAPER) -> pd.DataFrame:
+def flips(scores: pd.DataFrame, *, protocol: Protocol = PAPER) -> pd.DataFrame:
     """Pairs of methods that change places when a third one leaves the table.
 
     Returns
@@ -119,11 +123,11 @@ def flips(scores: pd.DataFrame, *, profile: str = statistics.PAPER) -> pd.DataFr
     Frame with the columns ``better, worse`` (as they stand in the full table) and ``without`` (who has to leave).
     Numbers that are not relative to the table have no such pairs.
     """
-    table = board(scores, profile=profile)
+    table = board(scores, protocol=protocol)
     if table.columns.empty:
         return pd.DataFrame(columns=["better", "worse", "without"])
     about = table.columns.iloc[0]
-    runs = statistics.raw_runs(scores, profile=profile)
+    runs = statistics.raw_runs(scores, protocol=protocol)
     runs = runs[runs["task"] == about["task"]]
     full = _means(runs, table)
     found = [flip for left in full.index for flip in _flipped(full, runs, table, left)]
@@ -144,7 +148,7 @@ def _flipped(full: pd.Series, runs: pd.DataFrame, table: Board, left: str) -> It
 def _means(runs: pd.DataFrame, table: Board) -> pd.Series:
     """The deciding number of each method; better is more."""
     about = table.columns.iloc[0]
-    runs = statistics.with_totals(runs, profile=table.profile)
+    runs = statistics.with_totals(runs, protocol=table.protocol)
     cells = statistics.over_repeats(runs[runs["metric"] == about["metric"]], over=table.facts["over"])
     lines = table.methods[LINE].rename_axis("line").reset_index()
     mean = cells.merge(lines, on=LINE).set_index("line")["mean"].reindex(table.methods.index)

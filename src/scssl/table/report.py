@@ -15,16 +15,21 @@ import jinja2
 import pandas as pd
 
 from scssl import _results
+from scssl._protocol import CLEAN
 from scssl._registry import METRICS, TASKS
 from scssl.table import statistics
 from scssl.table.advice import SENTENCE, advise
-from scssl.table.board import GROUP_TITLES, Board, board, duration, memory, number
+from scssl.table.board import Board, board, duration, memory, number
 from scssl.table.figures import SPARK, curve, dots, scatter
+from scssl.table.lines import GROUP_TITLES
 from scssl.table.ranks import flips, ranks, tied
 from scssl.table.statistics import DROP, FLOOR, TOTALS, controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from scssl._protocol import Protocol
+    from scssl._types import Json
 
 
 _WHY_NOT = {_results.NOT_APPLICABLE: "–"}
@@ -62,7 +67,7 @@ def render(
     scores: pd.DataFrame,
     *,
     title: str = "",
-    profile: str = statistics.CLEAN,
+    protocol: Protocol = CLEAN,
     background: Background | None = None,
 ) -> str:
     """The page as text.
@@ -73,13 +78,13 @@ def render(
         Result rows.
     title
         Head line; by default the name of the data set, or how many methods and data sets there are.
-    profile
-        ``"clean"`` or ``"paper"``, see :func:`scssl.get.scores`.
+    protocol
+        How scores are shown.
     background
         What else is known about the work.
     """
     rows = _results.conform(scores)
-    table = board(rows, profile=profile)
+    table = board(rows, protocol=protocol)
     about = background or Background()
     bold = tied(table)
     return _template().render(
@@ -92,8 +97,8 @@ def render(
         told=bool(bold),
         notes=[note.partition(": ") for note in table.notes],
         policies=_policies(table),
-        flips=flips(rows).to_dict("records") if profile == statistics.PAPER else [],
-        profile=profile,
+        flips=flips(rows, protocol=protocol).to_dict("records") if protocol.min_max else [],
+        min_max=protocol.min_max,
         tasks=_tasks(table, bold),
         noise_mixes=_without_floor(table),
         models=[_model(about, str(key)) for key in about.models.index],
@@ -117,7 +122,7 @@ def _template() -> jinja2.Template:
     return environment.from_string(source)
 
 
-def _scores(table: Board, task: str, order: Sequence[str], bold: set[tuple[str, str]]) -> dict[str, Any]:
+def _scores(table: Board, task: str, order: Sequence[str], bold: set[tuple[str, str]]) -> Json:
     """The table of a task: methods in the order of their ranks, then the controls that have a number in it."""
     own = table.columns[table.columns["task"] == task]
     others = table.lines.index.difference(table.methods.index, sort=False)
@@ -129,7 +134,7 @@ def _scores(table: Board, task: str, order: Sequence[str], bold: set[tuple[str, 
     }
 
 
-def _groups(columns: pd.DataFrame) -> list[dict[str, Any]]:
+def _groups(columns: pd.DataFrame) -> list[Json]:
     return [
         {
             "title": GROUP_TITLES.get(part["group"].iloc[0], part["group"].iloc[0].replace("_", " ").capitalize()),
@@ -139,7 +144,7 @@ def _groups(columns: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _heads(columns: pd.DataFrame) -> list[dict[str, Any]]:
+def _heads(columns: pd.DataFrame) -> list[Json]:
     first = ~columns["block"].duplicated()
     return [
         {
@@ -152,7 +157,7 @@ def _heads(columns: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _line(table: Board, columns: pd.DataFrame, label: str, bold: set[tuple[str, str]]) -> dict[str, Any]:
+def _line(table: Board, columns: pd.DataFrame, label: str, bold: set[tuple[str, str]]) -> Json:
     line: Any = table.lines.loc[label]
     control = bool(line["control"])
     return {
@@ -167,7 +172,7 @@ def _line(table: Board, columns: pd.DataFrame, label: str, bold: set[tuple[str, 
     }
 
 
-def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any]:
+def _cell(table: Board, label: str, column: str, *, bold: bool) -> Json:
     value, wide = float(table.mean[column][label]), table.half_width(label, column)
     about, status = table.columns.loc[column], str(table.status[column][label])
     return {
@@ -181,7 +186,7 @@ def _cell(table: Board, label: str, column: str, *, bold: bool) -> dict[str, Any
     }
 
 
-def _data(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _data(rows: pd.DataFrame) -> list[Json]:
     """What was run on: name, identifier of the content, cells, and by how many lines and seeds."""
     rows = rows[~rows["method"].isin(statistics.controls())]
     found = rows.groupby(["data", "data_id"], sort=False).agg(
@@ -202,7 +207,7 @@ def _title(task: str) -> str:
     return TASKS.describe(task).title if task in TASKS else task.replace("_", " ").capitalize()
 
 
-def _policies(table: Board) -> list[dict[str, Any]]:
+def _policies(table: Board) -> list[Json]:
     """Numbers that lack something, under both ways of counting what failed."""
     drop, floor = table.policies[DROP], table.policies[FLOOR]
     return [
@@ -229,7 +234,7 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else number(value, 3)
 
 
-def _tasks(table: Board, bold: set[tuple[str, str]]) -> list[dict[str, Any]]:
+def _tasks(table: Board, bold: set[tuple[str, str]]) -> list[Json]:
     """For each task what it says in words, its table and its figures."""
     placed, words = ranks(table), advise(table).set_index("task")[SENTENCE]
     found = []
@@ -253,7 +258,7 @@ def _tasks(table: Board, bold: set[tuple[str, str]]) -> list[dict[str, Any]]:
     return found
 
 
-def _on_each(table: Board, column: str, order: Sequence[str]) -> dict[str, Any] | None:
+def _on_each(table: Board, column: str, order: Sequence[str]) -> Json | None:
     """The leading number of a task on each data set, mean over seeds; ``None`` if there is one data set."""
     about, runs = table.columns.loc[column], table.runs
     runs = runs[(runs["task"] == about["task"]) & (runs["metric"] == about["metric"])]
@@ -269,7 +274,7 @@ def _on_each(table: Board, column: str, order: Sequence[str]) -> dict[str, Any] 
     }
 
 
-def _model(about: Background, key: str) -> dict[str, Any]:
+def _model(about: Background, key: str) -> Json:
     record = about.models.loc[key]
     history = about.histories.get(key, pd.DataFrame())
     seconds = record.get("seconds", math.nan)
@@ -285,7 +290,7 @@ def _model(about: Background, key: str) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:,.4g}"
     return str(value)

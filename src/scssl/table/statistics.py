@@ -14,6 +14,7 @@ import pandas as pd
 
 from scssl import _results
 from scssl._errors import InputError
+from scssl._protocol import CLEAN
 from scssl._registry import TASKS
 from scssl._results import ANSWERS
 from scssl._words import listed, nearest
@@ -22,8 +23,8 @@ from scssl.table.inference import half_width
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PROFILES = ("clean", "paper")
-CLEAN, PAPER = PROFILES
+    from scssl._protocol import Protocol
+
 POLICIES = ("keep", "drop", "floor")
 KEEP, DROP, FLOOR = POLICIES
 """A number that is missing: stays missing above; is left out; counts as the random control of the same question."""
@@ -35,11 +36,8 @@ BIO, BATCH = "bio", "batch"
 WEIGHTS = {BIO: 0.6, BATCH: 0.4}
 """Weight of the mean of each group in the total."""
 TOTAL, TOTALS = "total", "totals"
-OF_PAPER = (
-    ("isolated_labels",), ("leiden_nmi",), ("leiden_ari",), ("silhouette_label",), ("clisi",),
-    ("silhouette_batch", "bras"), ("ilisi",), ("kbet_scib", "kbet"), ("graph_connectivity",), ("pcr_comparison",),
-)  # fmt: skip
-"""The ten published metrics; where one was not scored, the second name stands in for it."""
+SUMMED = "batch_correction"
+"""The task whose metrics make up the total."""
 CONTROLS = (_results.RANDOM, _results.ORACLE)
 """The ends of the scale."""
 MISSING = "missing"
@@ -64,7 +62,7 @@ def check(name: str, value: str, known: tuple[str, ...]) -> None:
         raise InputError(msg, code=f"unknown_{name}", parameter=name, fix=nearest(value, list(known)))
 
 
-def per_run(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP) -> pd.DataFrame:
+def per_run(scores: pd.DataFrame, *, protocol: Protocol = CLEAN, missing: str = KEEP) -> pd.DataFrame:
     """One number per data set, method, seed and metric, with the aggregates ``bio``, ``batch`` and ``total``.
 
     Splits are averaged. Every run has a row for every metric of its data set; one that was not scored is NaN with
@@ -74,31 +72,30 @@ def per_run(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP) 
     ----------
     scores
         Result rows.
-    profile
-        ``"clean"``: raw values. ``"paper"``: of the metrics of the groups in `WEIGHTS` the published ten, min-max
-        scaled over the methods (controls left out) inside each seed.
+    protocol
+        Which of the metrics of the groups in `WEIGHTS` count, and whether they are min-max scaled over the methods
+        (controls left out) inside each seed.
     missing
         ``"keep"``: a total that lacks a number is missing. ``"drop"``: averages leave out what failed. ``"floor"``: what
         failed counts as the random control of the same data, split and metric.
     """
-    return with_totals(raw_runs(scores, profile=profile, missing=missing), profile=profile, missing=missing)
+    return with_totals(raw_runs(scores, protocol=protocol, missing=missing), protocol=protocol, missing=missing)
 
 
-def raw_runs(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP) -> pd.DataFrame:
+def raw_runs(scores: pd.DataFrame, *, protocol: Protocol = CLEAN, missing: str = KEEP) -> pd.DataFrame:
     """As :func:`per_run` before numbers are scaled and totals are made: no row depends on other methods."""
-    check("profile", profile, PROFILES)
     check("missing", missing, POLICIES)
     rows = identified(_results.conform(scores))
     rows = rows.assign(value=rows["value"].where(rows["status"].isin((_results.OK, _results.COLLAPSED))))
-    rows = _of_profile(rows, profile)
+    rows = _summed(rows, protocol)
     rows = _floored(rows, ["data_id", "task", "split", "metric"]) if missing == FLOOR else rows
     runs = _complete(_over_splits(rows, strict=missing != DROP))
     return _floored(runs, ["data_id", "task", "metric"]) if missing == FLOOR else runs
 
 
-def with_totals(runs: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP) -> pd.DataFrame:
-    """Runs as :func:`raw_runs` gives them, scaled if the profile says so, and their totals."""
-    runs = _min_max(runs) if profile == PAPER else runs
+def with_totals(runs: pd.DataFrame, *, protocol: Protocol = CLEAN, missing: str = KEEP) -> pd.DataFrame:
+    """Runs as :func:`raw_runs` gives them, scaled if the protocol says so, and their totals."""
+    runs = _min_max(runs) if protocol.min_max else runs
     return pd.concat([runs, *_aggregates(runs, strict=missing != DROP)], ignore_index=True)
 
 
@@ -134,7 +131,9 @@ def resolve(runs: pd.DataFrame, over: str) -> str:
     return DATA if data.nunique() >= DATA_SETS_ENOUGH else SEEDS
 
 
-def summarise(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP, over: str = AUTO) -> pd.DataFrame:
+def summarise(
+    scores: pd.DataFrame, *, protocol: Protocol = CLEAN, missing: str = KEEP, over: str = AUTO
+) -> pd.DataFrame:
     """Mean, standard deviation and 95 % interval over repeats: one row per method and metric.
 
     Returns
@@ -143,7 +142,7 @@ def summarise(scores: pd.DataFrame, *, profile: str = CLEAN, missing: str = KEEP
     number), ``n_seeds`` (seeds with a number), ``n_runs`` (seeds that were planned), ``status`` and ``message`` of what
     is missing.
     """
-    return over_repeats(per_run(scores, profile=profile, missing=missing), missing=missing, over=over)
+    return over_repeats(per_run(scores, protocol=protocol, missing=missing), missing=missing, over=over)
 
 
 def over_repeats(runs: pd.DataFrame, *, missing: str = KEEP, over: str = AUTO) -> pd.DataFrame:
@@ -194,20 +193,9 @@ def _idle(rows: pd.DataFrame) -> pd.Series:
     return nobody & ~everywhere
 
 
-def _of_profile(rows: pd.DataFrame, profile: str) -> pd.DataFrame:
-    """Without the metrics that the published totals do not know."""
-    if profile != PAPER:
-        return rows
-    held = set(rows["metric"])
-    used = {next((name for name in names if name in held), "") for names in OF_PAPER}
-    return rows[~rows["group"].isin(WEIGHTS) | rows["metric"].isin(used)]
-
-
-def stand_ins(scores: pd.DataFrame) -> list[tuple[str, str]]:
-    """Published metrics that were not scored, and what takes their place in the profile ``"paper"``."""
-    held = set(scores["metric"])
-    pairs = [names for names in OF_PAPER if len(names) == 2]
-    return [(first, second) for first, second in pairs if first not in held and second in held]
+def _summed(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """Without the metrics that the totals of the protocol do not know."""
+    return rows[~rows["group"].isin(WEIGHTS) | rows["metric"].isin(protocol.shown(SUMMED, rows["metric"]))]
 
 
 def _floored(rows: pd.DataFrame, place: list[str]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from scssl import _random
+from scssl._protocol import CLEAN
 from scssl._registry import METRICS, TaskSpec
 from scssl._results import ANSWERS, COLLAPSED, FAILED, NOT_APPLICABLE, OK, OWN_ENGINE, RANDOM
 from scssl.metrics import Inputs, NotApplicable, collapsed
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from scssl._protocol import Protocol
     from scssl.tasks._cells import Cells
 
 CONTROL_WIDTH = 64
 """Width of the controls, the same whatever is scored: rows of different calls share them."""
-PAPER = "paper"
 _NO_ANSWER = "asks what a model itself answers, and there is no such answer"
 _FEW_CELLS = 3000
 
@@ -69,8 +70,10 @@ class Task(ABC):
         }
         return " and ".join(need for need in self.spec.needs if held.get(need) is None)
 
-    def metrics(self, profile: str = "clean") -> list[str]:
-        """Names of the metrics that are computed unless told otherwise, group by group."""
+    def metrics(self, protocol: Protocol = CLEAN) -> list[str]:
+        """Names of the metrics that are computed unless told otherwise: of the protocol, else the default ones by group."""
+        if self.spec.name in protocol.metrics:
+            return list(protocol.metrics[self.spec.name])
         chosen = [METRICS.describe(name) for name in METRICS]
         chosen = [spec for spec in chosen if spec.task == self.spec.name and spec.default]
         return [spec.name for spec in sorted(chosen, key=lambda spec: (spec.group, not spec.main, spec.name))]
@@ -108,7 +111,7 @@ class Task(ABC):
         cells: Cells,
         *,
         seed: int = 0,
-        profile: str = "clean",
+        protocol: Protocol = CLEAN,
         split: str = "",
         metrics: Sequence[str] | None = None,
     ) -> dict[str, list[Score]]:
@@ -117,12 +120,12 @@ class Task(ABC):
 
     @abstractmethod
     def score_finite(
-        self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
+        self, embedding: np.ndarray, cells: Cells, *, seed: int, protocol: Protocol, metrics: Sequence[str], split: str
     ) -> list[Score]:
         """Scores of an embedding that has the right shape and no NaN."""
 
     def score_own(
-        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, profile: str, split: str
+        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, protocol: Protocol, split: str
     ) -> list[Score]:
         """Scores of what a model answered itself, see ``spec.own``; most tasks ask for nothing."""
         return []
@@ -133,7 +136,7 @@ class Task(ABC):
         cells: Cells,
         *,
         seed: int = 0,
-        profile: str = "clean",
+        protocol: Protocol = CLEAN,
         metrics: Sequence[str] | None = None,
         split: str = "",
         own: Mapping[str, np.ndarray] | None = None,
@@ -148,8 +151,8 @@ class Task(ABC):
             Labels, batches and the rest.
         seed
             Seed of whatever is drawn.
-        profile
-            ``"clean"``, or ``"paper"`` for the published protocol.
+        protocol
+            What is computed, and how.
         metrics
             Names of metrics of this task; by default :meth:`metrics`.
         split
@@ -161,7 +164,7 @@ class Task(ABC):
         -------
         One :class:`Score` per metric and split.
         """
-        names = self.metrics(profile) if metrics is None else list(metrics)
+        names = self.metrics(protocol) if metrics is None else list(metrics)
         names = [name for name in names if self.applies(name, cells)]
         wrong = unusable(embedding, cells)
         if wrong:
@@ -173,9 +176,9 @@ class Task(ABC):
         names = [name for name in names if name not in asked]
         embedding = np.asarray(embedding)
         with _threads_for(len(cells)):
-            found = self.score_finite(embedding, cells, seed=seed, profile=profile, metrics=names, split=split)
+            found = self.score_finite(embedding, cells, seed=seed, protocol=protocol, metrics=names, split=split)
             flag = collapsed(embedding)
-            answered = self.score_own(own, cells, seed=seed, profile=profile, split=split) if own else []
+            answered = self.score_own(own, cells, seed=seed, protocol=protocol, split=split) if own else []
         if metrics is not None:
             answered = [score for score in answered if score.metric in asked]
         missing = asked.difference(score.metric for score in answered)

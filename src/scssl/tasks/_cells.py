@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys
+from scssl._parts import part as part_of
+from scssl._parts import parts
+from scssl._protocol import CLEAN
 from scssl.data.columns import as_text, column
-from scssl.data.container import is_mudata
 from scssl.data.matrix import csr, genes_of, rows
 from scssl.tasks._values import read_values
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import scipy.sparse as sp
+    from anndata import AnnData
+
+    from scssl._protocol import Protocol
+    from scssl._types import Data
 
 N_COMPONENTS = 50
 TARGET_SUM = 1e4
@@ -97,14 +103,14 @@ class Cells:
     @classmethod
     def of(
         cls,
-        data: Any,
+        data: object,
         *,
         batch_key: str | None = None,
         label_key: str | None = None,
         split_key: str | None = None,
         modality: str | None = None,
         layer: str | None = None,
-        profile: str = "clean",
+        protocol: Protocol = CLEAN,
         unlabelled: Sequence[str] = (),
         held_out: Sequence[str] | None = None,
         target: str | None = None,
@@ -128,8 +134,8 @@ class Cells:
             the values of ``"rna"``, else of the first modality.
         layer
             Layer that `before` is made of; ``X`` by default.
-        profile
-            ``"paper"``: `before` uses all genes, as scIB does, not the highly variable ones.
+        protocol
+            Says whether `before` uses all genes, as scIB does, or the highly variable ones.
         unlabelled
             Values of the label column that mean that there is no label, in any case of letters.
         target
@@ -137,13 +143,13 @@ class Cells:
         values
             Read the values of the source modality, which reconstruction is compared with.
         """
-        part = data.mod[modality] if modality is not None else data
+        part = part_of(data, modality)
         text = {
             name: None if key is None else as_text(column(data, key, parameter=name).reindex(part.obs_names))
             for name, key in (("label_key", label_key), ("batch_key", batch_key), ("split_key", split_key))
         }
         labels, batch, split = (None if t is None else t.to_numpy(dtype=object) for t in text.values())
-        before, note = (None, "") if batch is None else _before(part, layer, all_genes=profile == "paper")
+        before, note = (None, "") if batch is None else _before(part, layer, all_genes=protocol.all_genes)
         without = {name.strip().lower() for name in unlabelled}
         known = None if labels is None else np.array([label.strip().lower() not in without for label in labels])
         groups, query = None, None if split is None else split == _keys.QUERY
@@ -164,12 +170,10 @@ class Cells:
         )
 
 
-def _before(data: Any, layer: str | None, *, all_genes: bool) -> tuple[np.ndarray | None, str]:
+def _before(data: Data, layer: str | None, *, all_genes: bool) -> tuple[np.ndarray | None, str]:
     """Principal components of the log-normalised values, and a sentence on what went into them."""
-    part = data
-    if is_mudata(data):
-        default = _keys.DEFAULT_MODALITY if _keys.DEFAULT_MODALITY in data.mod else next(iter(data.mod))
-        part = data.mod[default]
+    found = parts(data)
+    part = found.get(_keys.DEFAULT_MODALITY, next(iter(found.values())))
     order = part.obs_names.get_indexer(data.obs_names)
     absent = part.X is None if layer is None else layer not in part.layers
     if absent or min(part.shape) < 2 or (order < 0).any():
@@ -186,7 +190,7 @@ def _before(data: Any, layer: str | None, *, all_genes: bool) -> tuple[np.ndarra
     return components, f"Before: PCA-{components.shape[1]} of {what}."
 
 
-def _are_counts(part: Any, layer: str | None) -> bool:
+def _are_counts(part: AnnData, layer: str | None) -> bool:
     block = rows(part, 0, min(_LOOK_AT, part.n_obs), layer)
     values = block.data if hasattr(block, "tocsr") else np.asarray(block)
     return bool((values >= 0).all() and (np.rint(values) == values).all())

@@ -8,6 +8,7 @@ import numpy as np
 
 from scssl import _random
 from scssl._neighbors import nearest
+from scssl._protocol import NEAREST
 from scssl.tasks._vote import UNIFORM, vote
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _STEPS, _TOLERANCE = 1000, 1e-4
 
 
 def by_neighbors(
-    known: np.ndarray, codes: np.ndarray, x: np.ndarray, *, k: int, weights: str = UNIFORM, ties: str = "nearest"
+    known: np.ndarray, codes: np.ndarray, x: np.ndarray, *, k: int, weights: str = UNIFORM, ties: str = NEAREST
 ) -> tuple[Vote, str]:
     """The vote of the `k` nearest labelled cells, and a sentence if there are fewer of them."""
     neighbors = nearest(known, k, query=x)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from scssl._protocol import CLEAN
 from scssl._registry import METRICS, TASKS
 from scssl._results import ANSWERS, FAILED, OWN_ENGINE
 from scssl.tasks._base import blank
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from scssl._protocol import Protocol
+    from scssl._types import Json
     from scssl.tasks._base import Task
     from scssl.tasks._cells import Cells
 
@@ -29,12 +32,12 @@ def score_rows(
     tasks: Sequence[str],
     *,
     seed: int = 0,
-    profile: str = "clean",
+    protocol: Protocol = CLEAN,
     split: str = "",
     metrics: Sequence[str] | None = None,
     own: Mapping[str, np.ndarray] | None = None,
     engine: str = OWN_ENGINE,
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Score an embedding in several tasks.
 
     Parameters
@@ -47,8 +50,8 @@ def score_rows(
         Names of tasks.
     seed
         Seed of whatever the metrics draw.
-    profile
-        ``"clean"`` or ``"paper"``.
+    protocol
+        What is computed, and how.
     split
         Text for the split column; by default the task says what it did.
     metrics
@@ -66,16 +69,16 @@ def score_rows(
     for name in tasks:
         task = _task(name, engine)
         scores = task.score(
-            embedding, cells, seed=seed, profile=profile, split=split, metrics=named(name, metrics), own=own
+            embedding, cells, seed=seed, protocol=protocol, split=split, metrics=named(name, metrics), own=own
         )
         found += [{"task": name, **asdict(score)} for score in scores]
     return found
 
 
-def refused_rows(task: str, cells: Cells, message: str, *, profile: str = "clean") -> list[dict[str, Any]]:
+def refused_rows(task: str, cells: Cells, message: str, *, protocol: Protocol = CLEAN) -> list[Json]:
     """Parts of rows without a value for every metric of a task that must not be scored, with the reason."""
     asked = _task(task)
-    names = [name for name in asked.metrics(profile) if asked.applies(name, cells)]
+    names = [name for name in asked.metrics(protocol) if asked.applies(name, cells)]
     return [{"task": task, **asdict(blank(name, FAILED, message))} for name in names]
 
 
@@ -89,11 +92,11 @@ def control_rows(
     tasks: Sequence[str],
     *,
     seed: int = 0,
-    profile: str = "clean",
+    protocol: Protocol = CLEAN,
     split: str = "",
     metrics: Sequence[str] | None = None,
     engine: str = OWN_ENGINE,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Json]:
     """Score the controls of several tasks; parts of rows as :func:`score_rows` gives them, with ``method`` and ``key``.
 
     First those that are embeddings, ``random`` and ``oracle``, then the trivial predictors of the task.
@@ -101,13 +104,13 @@ def control_rows(
     for name in tasks:
         task, chosen = _task(name, engine), named(name, metrics)
         scored = {
-            control: task.score(embedding, cells, seed=seed, profile=profile, split=split, metrics=chosen)
+            control: task.score(embedding, cells, seed=seed, protocol=protocol, split=split, metrics=chosen)
             for control, embedding in task.controls(cells, seed=seed).items()
         }
-        of_values = task.metrics(profile) if chosen is None else chosen
+        of_values = task.metrics(protocol) if chosen is None else chosen
         of_values = [m for m in task.divided(of_values)[1] if METRICS.describe(m).group not in ANSWERS]
         if of_values:
-            scored |= task.predictors(cells, seed=seed, profile=profile, split=split, metrics=of_values)
+            scored |= task.predictors(cells, seed=seed, protocol=protocol, split=split, metrics=of_values)
         for control, scores in scored.items():
             for score in scores:
                 if chosen is None or score.metric in chosen:

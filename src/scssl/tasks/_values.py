@@ -8,26 +8,30 @@ import numpy as np
 
 from scssl import _keys, _sparse
 from scssl._errors import InputError
-from scssl.data.container import is_mudata
+from scssl._parts import modalities, multimodal
+from scssl._parts import part as part_of
+from scssl.data.kinds import kind_of
 from scssl.data.matrix import csr, genes_of
-from scssl.data.recipe import clr, kind_of, normalize
 
 if TYPE_CHECKING:
     import pandas as pd
     import scipy.sparse as sp
+    from anndata import AnnData
+
+    from scssl._types import Data, Json
 
 MAX_FEATURES = 5000
 
 
-def source_of(data: Any, modality: str | None, target: str | None) -> str:
+def source_of(data: object, modality: str | None, target: str | None) -> str:
     """The modality that embeddings are made from: the one asked for, else ``"rna"``, else the first that is no target."""
-    if modality is not None or not is_mudata(data):
+    if modality is not None or not multimodal(data):
         return modality or _keys.DEFAULT_MODALITY
-    others = [name for name in data.mod if name != target]
+    others = [name for name in modalities(data) if name != target]
     return _keys.DEFAULT_MODALITY if _keys.DEFAULT_MODALITY in others else others[0]
 
 
-def read_values(data: Any, part: Any, modality: str | None, *, target: str | None, layer: str | None) -> dict[str, Any]:
+def read_values(data: Data, part: AnnData, modality: str | None, *, target: str | None, layer: str | None) -> Json:
     """Fields of :class:`~scssl.tasks.Cells` that hold values, for the cells of `part`.
 
     Counts are taken to logarithms as :func:`scssl.pp.recipe` does. Of the source the marked genes are read, of a target all features, but not more than the 5,000 that most cells have:
@@ -36,7 +40,7 @@ def read_values(data: Any, part: Any, modality: str | None, *, target: str | Non
     source = source_of(data, modality, target)
     found: dict[str, Any] = {"source": source}
     for name, field in ((source, "source_values"), (target, "target_values")):
-        holder = data if name is None or not is_mudata(data) else data.mod[name]
+        holder = part_of(data, name)
         if name is None or holder.X is None:
             continue
         marked = field == "source_values" and _keys.HIGHLY_VARIABLE in holder.var
@@ -55,8 +59,8 @@ def read_values(data: Any, part: Any, modality: str | None, *, target: str | Non
 def _logged(matrix: sp.csr_array, modality: str) -> sp.csr_array:
     """Counts of genes and proteins as the recipe transforms them; whatever else there is as it stands."""
     counts = bool((matrix.data >= 0).all() and (np.rint(matrix.data) == matrix.data).all())
-    made_by = {"rna": normalize, "protein": clr}.get(kind_of(modality))
-    return made_by(matrix) if counts and made_by is not None else matrix
+    logged = kind_of(modality).logged
+    return logged(matrix) if counts and logged is not None else matrix
 
 
 def _refuse_holes(matrix: sp.csr_array, modality: str) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scssl._protocol import NEAREST
+
 if TYPE_CHECKING:
     from scssl._neighbors import Neighbors
 
@@ -34,7 +36,7 @@ class Vote:
 
 
 def vote(
-    neighbors: Neighbors, codes: np.ndarray, n_labels: int, *, weights: str = UNIFORM, ties: str = "nearest"
+    neighbors: Neighbors, codes: np.ndarray, n_labels: int, *, weights: str = UNIFORM, ties: str = NEAREST
 ) -> Vote:
     """Let the neighbours of every cell vote.
 
@@ -63,7 +65,7 @@ def vote(
     votes = summed(weight)
     winner, best = votes.argmax(axis=1), votes.max(axis=1, keepdims=True)
     tied = votes >= best * (1 - 1e-12)
-    if ties == "nearest":
+    if ties == NEAREST:
         # a sum of halving terms is largest for the label of the nearest neighbour
         nearness = summed(np.broadcast_to(0.5 ** np.arange(1, k + 1), (n, k)))
         winner = np.where(tied, nearness, -1.0).argmax(axis=1)

@@ -12,16 +12,15 @@ from scssl._results import ORACLE
 from scssl.metrics import Inputs
 from scssl.metrics._base import FROM_LABELS, groups
 from scssl.metrics.structure import corners
-from scssl.tasks._base import PAPER, Score, Task, measured
+from scssl.tasks._base import Score, Task, measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scssl._protocol import Protocol
     from scssl.tasks._cells import Cells
 
 _JITTER, _BALL = 0.025, 8  # few dimensions: the neighbour graph of a corner holds together
-_TOTALS = ("bio", "batch")
-_OF_PAPER = {"bras": "silhouette_batch", "kbet": "kbet_scib"}
 
 
 @TASKS.register(
@@ -38,13 +37,6 @@ class BatchCorrection(Task):
     Profile ``"paper"`` takes the batch silhouette and the kBET of scib-metrics in place of BRAS and our kBET.
     """
 
-    def metrics(self, profile: str = "clean") -> list[str]:
-        """Five scores of biology, five of mixing, three beyond; profile ``"paper"`` has the published ten."""
-        names = super().metrics(profile)
-        if profile != PAPER:
-            return names
-        return [_OF_PAPER.get(name, name) for name in names if METRICS.describe(name).group in _TOTALS]
-
     def oracle(self, cells: Cells, *, width: int, seed: int) -> dict[str, np.ndarray]:
         """One corner per label, and around it a small ball of cells that knows nothing of batches.
 
@@ -59,11 +51,11 @@ class BatchCorrection(Task):
         return {ORACLE: np.hstack([place[column.codes], ball]).astype(np.float32)}
 
     def score_finite(
-        self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
+        self, embedding: np.ndarray, cells: Cells, *, seed: int, protocol: Protocol, metrics: Sequence[str], split: str
     ) -> list[Score]:
         """All cells at once, those with a label for what needs one; neighbours and distances are shared."""
         if (
-            profile != PAPER
+            protocol.by_name
         ):  # clustering and eigenvectors depend on the order: it is that of the names, whatever was given
             order = np.argsort(cells.keys, kind="stable")
             embedding, cells = embedding[order], cells.take(order)

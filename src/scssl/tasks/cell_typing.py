@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl import _random
+from scssl._protocol import CLEAN
 from scssl._registry import METRICS, TASKS
 from scssl._results import HEAD, NOT_APPLICABLE, ORACLE
 from scssl._words import listed
 from scssl.metrics import Inputs
 from scssl.metrics._base import groups, one_hot
-from scssl.tasks._base import PAPER, Score, Task, blank, measured
+from scssl.tasks._base import Score, Task, blank, measured
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._splits import one_sided, splits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scssl._protocol import Protocol
     from scssl.tasks._cells import Cells
     from scssl.tasks._vote import Vote
 
-K, K_FEW = 11, 5
-KNN, KNN_FEW, LINEAR = "typing", "typing_k5", "linear"
-_PAPER = ("macro_f1", "macro_f1_union", "macro_f1_union_shared", "accuracy", "macro_f1_union_k5", "accuracy_k5")
+KNN, LINEAR = "typing", "linear"
 _NOTED = ("macro_f1", "macro_f1_union", "macro_f1_linear", "macro_f1_head")
 _SHOWN = 5
 _JITTER, _BALL = 0.025, 8
@@ -61,11 +61,9 @@ class CellTyping(Task):
             missing = " and ".join(filter(None, (missing, "split_key or batch_key")))
         return missing
 
-    def metrics(self, profile: str = "clean") -> list[str]:
+    def metrics(self, protocol: Protocol = CLEAN) -> list[str]:
         """Scores of both read-outs; those of a head come with its answers."""
-        if profile == PAPER:
-            return list(_PAPER)
-        return sorted(super().metrics(profile), key=lambda name: METRICS.describe(name).group != KNN)
+        return sorted(super().metrics(protocol), key=lambda name: METRICS.describe(name).group != KNN)
 
     def oracle(self, cells: Cells, *, width: int, seed: int) -> dict[str, np.ndarray]:
         """One corner per label, and some noise: cells of a rare label then have different labels behind their own."""
@@ -76,13 +74,13 @@ class CellTyping(Task):
         return {ORACLE: np.hstack([one_hot(column.codes, len(column)), noise]).astype(np.float32)}
 
     def score_finite(
-        self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
+        self, embedding: np.ndarray, cells: Cells, *, seed: int, protocol: Protocol, metrics: Sequence[str], split: str
     ) -> list[Score]:
         """Every split on its own."""
-        return _over_splits(cells, metrics, split, embedding=embedding, profile=profile)
+        return _over_splits(cells, metrics, split, embedding=embedding, protocol=protocol)
 
     def score_own(
-        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, profile: str, split: str
+        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, protocol: Protocol, split: str
     ) -> list[Score]:
         """The labels that a model with a head gave to all cells: ``own["labels"]``, and ``own["confidence"]``."""
         metrics = self.of_group(HEAD)
@@ -96,7 +94,7 @@ def _over_splits(
     *,
     embedding: np.ndarray | None = None,
     own: Mapping[str, np.ndarray] | None = None,
-    profile: str = "clean",
+    protocol: Protocol = CLEAN,
 ) -> list[Score]:
     """Scores of an embedding or of given labels on every split, of the cells with a label."""
     left_out = cells.unlabelled_note
@@ -119,7 +117,7 @@ def _over_splits(
                 answers[group] = (
                     _given(cells, query, own)
                     if embedding is None
-                    else _read_out(group, embedding, cells, query, profile=profile)
+                    else _read_out(group, embedding, cells, query, protocol=protocol)
                 )
             inputs, note = answers[group]
             note = " ".join(filter(None, (note, left_out))) if name in _NOTED else ""
@@ -131,15 +129,15 @@ def _single(labels: np.ndarray) -> str:
     return f"all cells have the same label {labels[0]!r}; two are needed" if len(np.unique(labels)) < 2 else ""
 
 
-def _read_out(group: str, x: np.ndarray, cells: Cells, query: np.ndarray, *, profile: str) -> tuple[Inputs, str]:
+def _read_out(group: str, x: np.ndarray, cells: Cells, query: np.ndarray, *, protocol: Protocol) -> tuple[Inputs, str]:
     """True and predicted labels of the held-out cells by the read-out of a group, and what must be said about them."""
     column = groups(cells.labels)
     known, codes = x[~query], column.codes[~query]
     if group == LINEAR:
         predicted, confidence, note = by_line(known, codes, x[query], keys=cells.keys[~query])
     else:
-        k, ties = K_FEW if group == KNN_FEW else K, "first" if profile == PAPER else "nearest"
-        won, note = by_neighbors(known, codes, x[query], k=k, ties=ties)
+        k = protocol.neighbors[group]
+        won, note = by_neighbors(known, codes, x[query], k=k, ties=protocol.ties)
         predicted, confidence = won.codes, won.share
         note = " ".join(filter(None, (note, _decided_by_ties(won, np.bincount(codes), column.names, k))))
     return _compared(cells, query, column.names[predicted], confidence, note)

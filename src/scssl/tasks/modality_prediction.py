@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scssl._protocol import CLEAN
 from scssl._registry import TASKS
 from scssl._results import NOT_APPLICABLE, ORACLE, OWN
-from scssl.data.recipe import kind_of
+from scssl.data.kinds import kind_of
 from scssl.metrics import Inputs
 from scssl.tasks import _regression as regression
-from scssl.tasks._base import PAPER, Score, Task, blank, measured
+from scssl.tasks._base import Score, Task, blank, measured
 from scssl.tasks._splits import splits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from scssl._protocol import Protocol
     from scssl.tasks._cells import Cells
 
-K, COMPONENTS = 5, 50
+COMPONENTS = 50
 KNN = "prediction"
-_PAPER = ("pearson_feature", "pearson_cell", "pearson_cell_least", "pearson_cell_most")
 MEAN, RIDGE, NEIGHBORS = "mean_profile", "ridge_pca", "knn_pca"
 
 
@@ -57,13 +58,9 @@ class ModalityPrediction(Task):
     Without split and batches a fifth of the cells is held out. Profile ``"paper"`` finds neighbours by cosine distance.
     """
 
-    def metrics(self, profile: str = "clean") -> list[str]:
-        """Scores of the neighbours; those of a decoder come with its answers."""
-        return list(_PAPER) if profile == PAPER else super().metrics(profile)
-
     def applies(self, metric: str, cells: Cells) -> bool:
         """Precision is for peaks."""
-        return not metric.startswith("auprc") or kind_of(cells.target) == "atac"
+        return not metric.startswith("auprc") or kind_of(cells.target).of_peaks
 
     def oracle(self, cells: Cells, *, width: int, seed: int) -> dict[str, np.ndarray]:
         """No embedding: the oracle among the predictors knows the values."""
@@ -74,16 +71,16 @@ class ModalityPrediction(Task):
         cells: Cells,
         *,
         seed: int = 0,
-        profile: str = "clean",
+        protocol: Protocol = CLEAN,
         split: str = "",
         metrics: Sequence[str] | None = None,
     ) -> dict[str, list[Score]]:
         """Scores of the truth, of the mean profile, and of two predictors on principal components of the source."""
         found: dict[str, list[Score]] = {name: [] for name in (ORACLE, MEAN, RIDGE, NEIGHBORS)}
-        metrics = self.metrics(profile) if metrics is None else metrics
+        metrics = self.metrics(protocol) if metrics is None else metrics
         metrics = [name for name in metrics if self.applies(name, cells)]
         for question in _questions(cells, split):
-            answers = {} if question.reason else _trivial(cells, question)
+            answers = {} if question.reason else _trivial(cells, question, k=protocol.neighbors[KNN])
             for name, scores in found.items():
                 scores += _compared(cells, question, answers.get(name), metrics)
         return {
@@ -91,21 +88,21 @@ class ModalityPrediction(Task):
         }
 
     def score_finite(
-        self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
+        self, embedding: np.ndarray, cells: Cells, *, seed: int, protocol: Protocol, metrics: Sequence[str], split: str
     ) -> list[Score]:
         """Every split on its own."""
         found = []
-        x = _on_sphere(embedding) if profile == PAPER else embedding
+        x, k = _on_sphere(embedding) if protocol.on_sphere else embedding, protocol.neighbors[KNN]
         for question in _questions(cells, split):
             predicted, note = None, ""
             if not question.reason and cells.target_values is not None:
                 known = cells.target_values[question.known]
-                predicted, note = regression.by_neighbors(x[question.known], known, x[question.asked], k=K, seed=seed)
+                predicted, note = regression.by_neighbors(x[question.known], known, x[question.asked], k=k, seed=seed)
             found += _compared(cells, question, predicted, metrics, note)
         return found
 
     def score_own(
-        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, profile: str, split: str
+        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, protocol: Protocol, split: str
     ) -> list[Score]:
         """What the model itself predicts: ``own["target"]``, shape ``(n, features)``, NaN for features it does not know."""
         if "target" not in own:
@@ -131,7 +128,7 @@ def _questions(cells: Cells, split: str) -> Iterator[Question]:
         yield Question(f"{cells.source} to {cells.target}, {text}", known, asked, reason)
 
 
-def _trivial(cells: Cells, question: Question) -> dict[str, np.ndarray]:
+def _trivial(cells: Cells, question: Question, *, k: int) -> dict[str, np.ndarray]:
     """Predictions of the controls for the cells that are asked."""
     values = cells.target_values
     if values is None:
@@ -143,7 +140,7 @@ def _trivial(cells: Cells, question: Question) -> dict[str, np.ndarray]:
         source = cells.source_values
         scores, mine, _ = regression.components(source[known], source[asked], width=COMPONENTS)
         found[RIDGE] = regression.ridge(scores, values[known], mine)
-        found[NEIGHBORS] = regression.by_neighbors(scores, values[known], mine, k=K)[0]
+        found[NEIGHBORS] = regression.by_neighbors(scores, values[known], mine, k=k)[0]
     return found
 
 
@@ -162,7 +159,7 @@ def _compared(
         note = f"{int(answered.sum())} of {len(answered)} features are predicted. {note}".strip()
         truth, predicted = truth[:, answered], predicted[:, answered]
     given = {"truth": truth, "predicted": predicted}
-    if kind_of(cells.target) == "atac":
+    if kind_of(cells.target).of_peaks:
         given["accessible"] = truth > 0
     inputs = Inputs(given)
     size = f"{len(truth)} cells, {truth.shape[1]} features."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scssl._protocol import CLEAN
 from scssl._registry import TASKS
 from scssl._results import NOT_APPLICABLE, ORACLE, OWN
 from scssl.data.hide import hidden, keys
@@ -17,6 +18,7 @@ from scssl.tasks._splits import one_sided, splits
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scssl._protocol import Protocol
     from scssl.tasks._cells import Cells
 
 MEAN, PCA = "mean_profile", "pca_64"
@@ -50,13 +52,13 @@ class Reconstruction(Task):
         cells: Cells,
         *,
         seed: int = 0,
-        profile: str = "clean",
+        protocol: Protocol = CLEAN,
         split: str = "",
         metrics: Sequence[str] | None = None,
     ) -> dict[str, list[Score]]:
         """Scores of the truth, of the mean profile, and of 64 principal components."""
         found: dict[str, list[Score]] = {name: [] for name in (ORACLE, MEAN, PCA)}
-        metrics = self.metrics(profile) if metrics is None else metrics
+        metrics = self.metrics(protocol) if metrics is None else metrics
         for text, query in splits(cells, split, at_random=True):
             values = cells.source_values
             reason = _impossible(cells, query)
@@ -73,7 +75,7 @@ class Reconstruction(Task):
         return found
 
     def score_finite(
-        self, embedding: np.ndarray, cells: Cells, *, seed: int, profile: str, metrics: Sequence[str], split: str
+        self, embedding: np.ndarray, cells: Cells, *, seed: int, protocol: Protocol, metrics: Sequence[str], split: str
     ) -> list[Score]:
         """Every split on its own."""
         found = []
@@ -93,7 +95,7 @@ class Reconstruction(Task):
         return found
 
     def score_own(
-        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, profile: str, split: str
+        self, own: Mapping[str, np.ndarray], cells: Cells, *, seed: int, protocol: Protocol, split: str
     ) -> list[Score]:
         """What the model itself reconstructs.
 

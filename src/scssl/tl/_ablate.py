@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl._errors import InputError
 from scssl.bench import ablation
-from scssl.bench.lines import EACH
+from scssl.bench.question import EACH
 from scssl.table.ablation import columns
 from scssl.tl._benchmark import benchmark
 
@@ -24,7 +24,7 @@ def ablate(
     data: AnnData | MuData,
     *,
     method: str = "simclr",
-    grid: Mapping[str, Sequence[Any]],
+    grid: Mapping[str, Sequence[object]],
     batch_key: str | None = None,
     label_key: str | None = None,
     tasks: Sequence[str] | None = None,
@@ -41,7 +41,7 @@ def ablate(
     n_jobs: int | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-    **config: Any,
+    **config: object,
 ) -> pd.DataFrame:
     """Train a method with every combination of some choices, score all of them.
 
@@ -118,7 +118,7 @@ def ablate(
     return table.join(columns(table))
 
 
-def pairs(*views: Any) -> list[list[Any]]:
+def pairs(*views: object) -> list[list[object]]:
     """Every view alone and every two of them together, as values for an axis ``views`` of :func:`scssl.tl.ablate`.
 
     Parameters

@@ -23,11 +23,12 @@ from scssl.tl._pair import alike, embedded, model_of, whole
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data
     from scssl.models.model import Model
 
 KNN, LINEAR, HEAD = CLASSIFIERS = ("knn", "linear", "head")
@@ -122,7 +123,7 @@ def annotate(
 
 
 def _by_surroundings(
-    query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[str, int, str], name: Any
+    query: Data, reference: Data, use_rep: Any, label_key: Any, *, options: tuple[str, int, str], name: Any
 ) -> None:
     classifier, k, weights = options
     labels = classes(column(reference, label_key, parameter="label_key"))
@@ -144,11 +145,10 @@ def _outnumbered(labels: pd.Categorical, codes: np.ndarray, k: int) -> str:
     """A sentence on labels that were given though they have too few cells for half of the votes: ties decided."""
     sizes = np.bincount(labels.codes, minlength=len(labels.categories))
     given = np.bincount(codes, minlength=len(sizes))
-    names = labels.categories.tolist()
     few = np.flatnonzero((2 * sizes < min(k, len(labels))) & (given > 0))
     if not len(few):
         return ""
-    shown = listed([f"{names[i]} ({sizes[i]})" for i in few], 5)
+    shown = listed([f"{labels.categories[int(i)]} ({sizes[i]})" for i in few], 5)
     return (
         f"{int(given[few].sum())} of {len(codes)} cells got a label that has fewer than {k / 2:g} cells in the reference, "
         f"half of k={k}: {shown}. It wins only where the votes of the others are split: look at the confidence, or pass a "
@@ -156,14 +156,14 @@ def _outnumbered(labels: pd.Categorical, codes: np.ndarray, k: int) -> str:
     )
 
 
-def _write(query: Any, name: str, labels: pd.Categorical, confidence: np.ndarray, how: dict[str, str]) -> None:
+def _write(query: Data, name: Any, labels: pd.Categorical, confidence: np.ndarray, how: dict[str, str]) -> None:
     put(query, "obs", _keys.label(name), pd.Series(labels, index=query.obs_names))
     put(query, "obs", _keys.confidence(name), confidence)
     _keys.shelf(query, _keys.ANNOTATED)[name] = how
     _settings.wrote(f".obs['{_keys.label(name)}']", f".obs['{_keys.confidence(name)}']")
 
 
-def _by_head(query: Any, model: Any, reference: Any, label_key: Any, target: tuple[Any, bool]) -> None:
+def _by_head(query: Data, model: object, reference: Data, label_key: Any, target: tuple[Any, bool]) -> None:
     """The labels of a model's own head; of one that is trained on the reference, if the model has none."""
     from scssl.models.finetune import Tuning, finetune
 
@@ -187,16 +187,13 @@ def _by_head(query: Any, model: Any, reference: Any, label_key: Any, target: tup
 def _typed(text: np.ndarray, model: Model) -> pd.Categorical:
     """The labels of a model, which it knows as text, in the type that they had when it learnt them."""
     known = list(model.classes)
-    codes = pd.Index(known).get_indexer(pd.Index(text)).tolist()
-    categories: list[Any] = known
-    if model.record.get("label_type") == "integer":
-        categories = [int(name) for name in known]
-    elif model.record.get("label_type") == "boolean":
-        categories = [name == "True" for name in known]
-    return pd.Categorical.from_codes(codes, categories=pd.Index(categories))
+    types: dict[str, Callable[[str], object]] = {"integer": int, "boolean": "True".__eq__}
+    as_learnt = types.get(model.record.get("label_type", ""), str)
+    codes = pd.Index(known).get_indexer(pd.Index(text))
+    return pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([as_learnt(name) for name in known]))
 
 
-def _unheard(reference: Any, label_key: str, model: Model) -> None:
+def _unheard(reference: object, label_key: str, model: Model) -> None:
     """Say so if the reference has labels that the model does not know."""
     labels = set(as_text(column(reference, label_key, parameter="label_key").dropna()))
     unknown = sorted(labels - set(model.classes))
@@ -208,7 +205,7 @@ def _unheard(reference: Any, label_key: str, model: Model) -> None:
 
 
 def _problems(
-    query: Any, reference: Any, use_rep: Any, label_key: Any, *, options: tuple[Any, Any, Any]
+    query: Data, reference: Data, use_rep: Any, label_key: Any, *, options: tuple[object, object, object]
 ) -> Iterator[Problem]:
     """All that can be wrong with a call; what comes later relies on what came before."""
     yield from _options(*options)
@@ -219,7 +216,7 @@ def _problems(
         yield from _too_few(as_text(column(reference, label_key, parameter="label_key")))
 
 
-def _options(classifier: Any, k: Any, weights: Any) -> Iterator[Problem]:
+def _options(classifier: object, k: object, weights: object) -> Iterator[Problem]:
     for parameter, value, known in (("classifier", classifier, CLASSIFIERS), ("weights", weights, WEIGHTS)):
         if value not in known:
             message = f"{parameter}={value!r} does not exist; there are {listed(list(known))}."
@@ -227,7 +224,7 @@ def _options(classifier: Any, k: Any, weights: Any) -> Iterator[Problem]:
     yield from whole(k, example=15)
 
 
-def _targets(query: Any, name: Any, *, overwrite: bool) -> Iterator[Problem]:
+def _targets(query: Data, name: Any, *, overwrite: bool) -> Iterator[Problem]:
     """Names of the columns: good ones, and taken by nothing but an earlier annotation."""
     wrong = list(check_key(name, parameter="key_added"))
     yield from wrong

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl import _keys, _settings
+from scssl._parts import parts
 from scssl._validate import enforce
 from scssl._validate.arguments import named as are_names
 from scssl._validate.arguments import one_of, positive
@@ -14,11 +15,10 @@ from scssl._validate.arguments import text as is_text
 from scssl._validate.matrix import there
 from scssl._validate.objects import container
 from scssl._validate.paths import target
-from scssl.bench.lines import EACH
 from scssl.bench.plan import plan as make_plan
+from scssl.bench.question import EACH
 from scssl.bench.runner import run
 from scssl.data import scored
-from scssl.data.container import is_mudata
 
 if TYPE_CHECKING:
     import os
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data, Facts
     from scssl._validate import Problem
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -36,7 +37,7 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 def benchmark(
     data: AnnData | MuData,
     *,
-    methods: Sequence[str] | Mapping[str, Mapping[str, Any]] = (),
+    methods: Sequence[str] | Mapping[str, Facts] = (),
     batch_key: str | None = None,
     label_key: str | None = None,
     tasks: Sequence[str] | None = None,
@@ -172,14 +173,20 @@ def benchmark(
 
 
 def _problems(
-    data: Any, methods: Any, embeddings: Any, *, layer: Any, accelerator: Any, cache_dir: Any
+    data: Data,
+    methods: object,
+    embeddings: object,
+    *,
+    layer: str | None,
+    accelerator: object,
+    cache_dir: str | os.PathLike[str] | None,
 ) -> Iterator[Problem]:
     """What is wrong with the arguments that no configuration checks, before anything is trained."""
     yield from container(data)
     for value, parameter in ((methods, "methods"), (embeddings, "embeddings")):
         yield from (problem for problem in are_names(value, parameter) if problem.code == "wrong_type")
     yield from is_text(layer, "layer")
-    for part in data.mod.values() if is_mudata(data) else [data]:
+    for part in parts(data).values():
         if part.X is not None or layer is not None:
             yield from there(part, layer)
     yield from one_of(accelerator, "accelerator", ACCELERATORS)

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 import scssl
 from scssl import _clock, _keys, _results, _settings
-from scssl._errors import warn
 from scssl._files import fingerprint
+from scssl._parts import modalities, parts
+from scssl._parts import part as part_of
+from scssl._protocol import PROTOCOLS
 from scssl._registry import TASKS
-from scssl._validate import ERROR, Problem, columns, enforce
+from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import wanted as wanted_of
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
 from scssl._validate.objects import in_memory
-from scssl._validate.places import disagreement, present
 from scssl._words import listed, nearest
+from scssl.bench.question import Question, groups
 from scssl.data import scored
 from scssl.data.columns import as_text, column
-from scssl.data.container import is_mudata
 from scssl.data.identity import data_id
-from scssl.data.sketch import fits
 from scssl.data.slots import dense
 from scssl.data.slots import slot as find_slot
 from scssl.metrics._engines import ENGINES
 from scssl.metrics._engines import identity as engine_identity
 from scssl.metrics._engines import obstacles as engine_obstacles
-from scssl.tasks import Cells, applicable, control_rows, refused_rows, score_rows
+from scssl.tasks import control_rows, refused_rows, score_rows
+from scssl.tl._origin import fields, record_of, seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-PROFILES = ("clean", "paper")
-EACH = "each"
+    from scssl._types import Data
+
 SOURCE = "source"
 
 
@@ -138,57 +137,41 @@ def evaluate(
     >>> sorted(scores["method"].unique())
     ['knn_pca', 'mean_profile', 'oracle', 'pca', 'random', 'ridge_pca']
     """
-    names: list[Any] = [use_rep] if isinstance(use_rep, str) or not hasattr(use_rep, "__iter__") else list(use_rep)
-    keys = {"batch_key": batch_key, "label_key": label_key, "split_key": split_key}
-    without = wanted_of.unlabelled(unlabelled)
-    enforce(
-        _problems(
-            data,
-            names,
-            keys,
-            modality=modality,
-            seed=seed,
-            choices={"profile": (profile, PROFILES), "engine": (engine, ENGINES)},
-            unlabelled=without,
-            grouped=held_out is not None,
-        )
-    )
+    names: list[str] = list(use_rep) if hasattr(use_rep, "__iter__") and not isinstance(use_rep, str) else [use_rep]  # type: ignore[list-item]
+    question = Question(batch_key, label_key, split_key, target, modality)
+    choices = {"profile": (profile, tuple(PROTOCOLS)), "engine": (engine, ENGINES)}
+    grouped = held_out is not None
+    question = replace(question, unlabelled=wanted_of.unlabelled(unlabelled))
+    enforce(_problems(data, names, question, seed=seed, choices=choices, grouped=grouped))
     enforce(engine_obstacles(engine))
-    enforce(_target(data, target, modality))
-    kept_out = _held_out(data, held_out, split_key or batch_key)
-    holder = data if modality is None else data.mod[modality]
-    wanted, chosen_metrics = wanted_of.scores(tasks, metrics)
-    cells = Cells.of(
+    enforce(question.of_target(data))
+    question = question.about(tasks=tasks, metrics=metrics, unlabelled=unlabelled)
+    protocol, holder = PROTOCOLS[profile], part_of(data, modality)
+    cells = question.cells(
         data,
-        batch_key=batch_key,
-        label_key=label_key,
-        split_key=split_key,
-        modality=modality,
-        profile=profile,
-        unlabelled=without or (),
-        held_out=kept_out,
-        target=target,
-        values="values" in {need for name in wanted or () for need in TASKS.describe(name).needs},
+        values=question.asks_for_values(question.tasks or ()),
+        protocol=protocol,
+        held_out=None if held_out is None else groups(data, held_out, split_key or batch_key),
     )
-    chosen = _chosen(wanted, cells)
-    how: dict[str, Any] = {"seed": seed, "profile": profile, "metrics": chosen_metrics, "engine": engine}
+    chosen = question.scored(cells)
+    how: dict[str, Any] = {"seed": seed, "protocol": protocol, "metrics": question.metrics, "engine": engine}
     rows = []
     for slot in (find_slot(holder, name) for name in names):
         embedding = dense(holder.obsm[slot])
-        record, strange = _record(data, holder, slot, embedding)
-        about = _about(record, _keys.bare(slot))
-        leak, doubt = _seen(record, cells, modality)
+        record, strange = record_of(data, holder, slot, embedding)
+        about = fields(record, _keys.bare(slot))
+        leak, doubt = seen(record, cells, modality)
         for task in chosen:
             blind = TASKS.describe(task).embeds == SOURCE
             if blind and leak:
-                found = refused_rows(task, cells, leak, profile=profile)
+                found = refused_rows(task, cells, leak, protocol=protocol)
             else:
                 found = score_rows(embedding, cells, [task], **how)
             doubts = (strange, doubt if blind else "")
             rows += [{**about, **row, "message": " ".join(filter(None, (*doubts, row["message"])))} for row in found]
     rows += control_rows(cells, chosen, **how)
     common = {
-        "data_id": _identity(data, holder, keys, without),
+        "data_id": _identity(data, holder, question),
         "n_obs": len(cells),
         "batch_key": batch_key or "",
         "label_key": label_key or "",
@@ -200,23 +183,21 @@ def evaluate(
         "created": _clock.now(),
     }
     # rows of another protocol must not take the place of those of the default one
-    variant = {} if profile == PROFILES[0] else {"config_id": profile}
+    variant = {"config_id": protocol.variant} if protocol.variant else {}
     table = _results.scale(_results.frame({**common, **row, **variant} for row in rows))
-    scored.keep(data, table, columns=list(keys.values()))
+    scored.keep(data, table, columns=question.columns)
     _settings.wrote(f".uns['{_keys.UNS}']['{_keys.SCORES}'] ({len(table)} rows)")
     return table
 
 
 def _problems(
-    data: Any,
+    data: object,
     names: list[str],
-    keys: dict[str, str | None],
+    question: Question,
     *,
-    modality: str | None,
-    seed: Any,
+    seed: object,
     choices: dict[str, tuple[str, tuple[str, ...]]],
-    unlabelled: list[str] | None = None,
-    grouped: bool = False,
+    grouped: bool,
 ) -> Iterator[Problem]:
     """All that can be wrong with a call, before anything is computed."""
     if not (hasattr(data, "obs") and hasattr(data, "obsm")):
@@ -224,31 +205,24 @@ def _problems(
         yield Problem("bad_type", "data", message, "Read the file first: anndata.read_h5ad(path).")
         return
     yield from in_memory(data)
-    if modality is not None and (not is_mudata(data) or modality not in data.mod):
-        known = list(data.mod) if is_mudata(data) else []
-        message = f"modality={modality!r} does not exist; the object has {listed(known)}."
-        yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
+    if question.modality is not None and question.modality not in modalities(data):
+        known = modalities(data)
+        message = f"modality={question.modality!r} does not exist; the object has {listed(known)}."
+        yield Problem("unknown_modality", "modality", message, nearest(question.modality, known), missing=True)
         return
-    for part in data.mod.values() if is_mudata(data) else [data]:  # a gene and its protein may share a name
+    for part in parts(data).values():  # a gene and its protein may share a name
         yield from (problem for problem in check_names(part) if problem.severity == ERROR)
-    yield from _slots(data if modality is None else data.mod[modality], names)
+    yield from _slots(part_of(data, question.modality), names)
     yield from check_seed(seed)
     for name, (chosen, offered) in choices.items():
         if chosen not in offered:
             message = f"{name}={chosen!r} does not exist; there are {listed(list(offered))}."
             yield Problem(f"unknown_{name}", name, message, nearest(chosen, list(offered)), missing=True)
-    if keys["batch_key"] is not None:
-        yield from columns.batch(data, keys["batch_key"])
-    if keys["label_key"] is not None:
-        found = columns.label(data, keys["label_key"], keys["batch_key"])
-        told = () if unlabelled is None else wanted_of.ABOUT_UNLABELLED
-        yield from (problem for problem in found if problem.code not in told)
-    if keys["split_key"] is not None:
-        yield from present(data, keys["split_key"], "split_key") if grouped else _split(data, keys["split_key"])
-        yield from disagreement(data, keys["split_key"], "split_key")
+    yield from question.problems(data)
+    yield from question.of_split(data, grouped=grouped)
 
 
-def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:
+def _slots(holder: Data, names: list[str]) -> Iterator[Problem]:
     """Embeddings: there, and each only once."""
     known = [str(name) for name in holder.obsm]
     if not names:
@@ -264,105 +238,10 @@ def _slots(holder: Any, names: list[str]) -> Iterator[Problem]:
         yield Problem("duplicated_use_rep", "use_rep", message, "Name every embedding once.")
 
 
-def _split(data: Any, split_key: Any) -> Iterator[Problem]:
-    """The column of the split: there, complete, with cells on both sides."""
-    values = column(data, split_key, parameter="split_key")
-    n_query, n_absent = int((as_text(values) == _keys.QUERY).sum()), int(values.isna().sum())
-    fix = f"Make it with pp.split(adata, by=..., key_added={split_key!r})."
-    if n_absent:
-        message = f"split_key={split_key!r}: {n_absent} of {len(values)} cells have no value."
-        yield Problem("split_missing_values", "split_key", message, fix)
-    elif n_query in (0, len(values)):
-        found = listed(sorted(set(as_text(values))), 5)
-        message = f"split_key={split_key!r} calls {n_query} of {len(values)} cells {_keys.QUERY!r}; it has {found}."
-        yield Problem("split_one_sided", "split_key", message, fix)
-
-
-def _held_out(data: Any, held_out: str | Sequence[str] | None, key: str | None) -> list[str] | None:
-    """Groups to hold out in turn, empty for all of them; ``None`` if none are named."""
-    if held_out is None:
-        return None
-    wanted = [] if isinstance(held_out, str) and held_out == EACH else [str(name) for name in np.atleast_1d(held_out)]
-    known = [] if key is None else sorted(set(as_text(column(data, key, parameter="split_key"))))
-    wrong = [name for name in wanted if name not in known]
-    if wrong or not known:
-        has = f"{key!r} has {listed(known)}" if key else "neither split_key nor batch_key was given"
-        message = f"held_out={held_out!r} cannot be held out; {has}."
-        fix = nearest(wrong[0], known) if wrong else "Pass split_key=."
-        enforce([Problem("unknown_group", "held_out", message, fix, missing=bool(wrong))])
-    return wanted
-
-
-def _target(data: Any, target: Any, modality: str | None) -> Iterator[Problem]:
-    """The modality to be predicted: there, and not the one that predicts."""
-    if target is None:
-        return
-    known = [name for name in getattr(data, "mod", {}) if name != modality]
-    if target not in known or (modality is None and len(known) < 2):
-        message = f"target={target!r} cannot be predicted; the other modalities of the object are {listed(known)}."
-        yield Problem("unknown_target", "target", message, nearest(target, known), missing=True)
-
-
-def _seen(record: dict[str, Any], cells: Cells, modality: str | None) -> tuple[str, str]:
-    """Whether the target went into an embedding: what forbids scoring it, and what is not known."""
-    used = [
-        str(name) for name in np.atleast_1d(record.get("modalities", list(json.loads(record.get("coverage", "{}")))))
-    ]
-    if any(name != cells.source for name in used):
-        text = f"The embedding was made from {listed(used)}; {cells.target!r} has to be predicted from {cells.source!r} alone."
-        return f"{text} Embed again: tl.embed(data, model, modality={cells.source!r}).", ""
-    if used or modality is not None:
-        return "", ""
-    return "", f"Nothing is known of how the embedding was made; it must not have seen {cells.target!r}."
-
-
-def _chosen(tasks: list[str] | None, cells: Cells) -> list[str]:
-    """The tasks to score: those asked for, or those that have what they need."""
-    chosen = list(TASKS) if tasks is None else tasks
-    lacking = {name: TASKS.get(name)().lacks(cells) for name in chosen}
-    usable = applicable(cells)
-    if tasks is None and usable:
-        return usable
-    enforce(
-        Problem("task_needs_column", "tasks", f"Task {name!r} needs {needs}, which was not given.", f"Pass {needs}.")
-        for name, needs in lacking.items()
-        if needs
-    )
-    return chosen
-
-
-def _record(data: Any, holder: Any, slot: str, embedding: np.ndarray) -> tuple[dict[str, Any], str]:
-    """The record of the embedding in a slot, none if the slot holds another one by now; and a sentence on that."""
-    ours, key = _keys.peek(data), _keys.bare(slot)
-    record = {**ours.get(_keys.MODELS, {}).get(key, {}), **ours.get(_keys.EMBEDDINGS, {}).get(key, {})}
-    known = ours.get(_keys.SKETCHES, {}).get(key)
-    if not record or known is None or (embedding.ndim == 2 and fits(known, holder.obs_names, embedding)):
-        return record, ""
-    told = f"obsm[{slot!r}] holds other values than scssl wrote there: scored as an embedding of unknown origin."
-    warn(told)
-    return {}, told
-
-
-def _about(record: dict[str, Any], key: str) -> dict[str, Any]:
-    """Where an embedding comes from, as far as its record knows."""
-    if key in (_results.RANDOM, _results.ORACLE) and not record:
-        key = _keys.embedding(key)  # somebody's slot of that name is not our control
-    return {
-        "key": key,
-        "method": str(record.get("method", key)),
-        "config_id": str(record.get("config_id", "")),
-        "fit_s": float(record.get("seconds", np.nan)),
-        **({"seed": int(record["seed"])} if "seed" in record else {}),
-    }
-
-
-def _identity(data: Any, holder: Any, keys: dict[str, str | None], unlabelled: list[str] | None) -> str:
+def _identity(data: Data, holder: Data, question: Question) -> str:
     """Hash of the scored cells; of their names and columns alone where there is no matrix."""
-    if unlabelled is not None:  # other cells count: not the same numbers
-        return fingerprint([_identity(data, holder, keys, None), sorted(unlabelled)])
-    used = [key for key in keys.values() if key is not None]
-    parts = data.mod.values() if is_mudata(data) else [data]
-    if all(part.X is not None for part in parts):
-        return data_id(data, columns=used)
+    used = [key for key in question.columns if key is not None]
+    if all(part.X is not None for part in parts(data).values()):
+        return question.counted(data_id(data, columns=used))
     known = {key: list(as_text(column(data, key, parameter=key))) for key in used}
-    return fingerprint({"cells": list(map(str, holder.obs_names)), **known})
+    return question.counted(fingerprint({"cells": list(map(str, holder.obs_names)), **known}))

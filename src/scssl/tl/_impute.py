@@ -11,12 +11,14 @@ import numpy as np
 
 from scssl import _keys, _settings
 from scssl._errors import InputError, told, warn
+from scssl._parts import modalities, multimodal, parts
+from scssl._parts import part as part_of
 from scssl._validate import WARNING, Problem, enforce
 from scssl._validate.names import key as check_key
 from scssl._validate.objects import container as check_container
 from scssl._words import listed, nearest
 from scssl._written import free, put
-from scssl.data.container import is_mudata
+from scssl.data.kinds import KINDS, OTHER
 from scssl.data.matrix import csr
 from scssl.data.slots import dense, slot
 from scssl.tasks._regression import by_neighbors
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data
     from scssl.models.model import Model
 
 
@@ -140,14 +143,18 @@ def impute(
     return None
 
 
-def _from_reference(query: Any, reference: Any, modality: str, use_rep: Any, *, k: int, layer: str | None) -> Predicted:
+def _from_reference(
+    query: Data, reference: Data, modality: str, use_rep: Any, *, k: int, layer: str | None
+) -> Predicted:
     """Neighbours in an embedding that both have."""
     enforce(_pair_problems(query, reference, modality, use_rep, layer))
     x, known = (dense(data.obsm[slot(data, use_rep)]) for data in (query, reference))
     return _averaged(_keys.bare(use_rep), x, known, reference, modality, k=k, layer=layer)
 
 
-def _from_model(query: Any, model: Model, modality: str, reference: Any, *, k: int, layer: str | None) -> Predicted:
+def _from_model(
+    query: object, model: Model, modality: str, reference: object, *, k: int, layer: str | None
+) -> Predicted:
     """The answer of the decoder; of a model that has none, neighbours in its embedding."""
     decoder = _decoded(model, query, modality, layer)
     if decoder is not None:
@@ -159,10 +166,10 @@ def _from_model(query: Any, model: Model, modality: str, reference: Any, *, k: i
 
 
 def _averaged(
-    name: str, x: np.ndarray, known: np.ndarray, reference: Any, modality: str, *, k: int, layer: str | None
+    name: str, x: np.ndarray, known: np.ndarray, reference: Data, modality: str, *, k: int, layer: str | None
 ) -> Predicted:
     """The mean of the nearest cells of the reference."""
-    part = _part(reference, modality)
+    part = part_of(reference, modality)
     position = reference.obs_names.get_indexer(part.obs_names)
     values = csr(part, layer=layer)
     _refuse_holes(values.data, modality)
@@ -176,33 +183,29 @@ def _slot(layer: str | None) -> str:
     return "X" if layer is None else f"layers[{layer!r}]"
 
 
-def _scale(part: Any, layer: str | None) -> str:
+def _scale(part: object, layer: str | None) -> str:
     """The scale of the values of a reference, as far as its record says."""
     made = json.loads(_keys.peek(part).get(_keys.RECIPE, "{}"))
-    known = {
-        "rna": f"log1p of counts scaled to {made.get('target_sum') or 'the median'} a cell",
-        "protein": "centred log ratio",
-        "atac": "logarithm of TF-IDF",
-    }
-    of = {None: known.get(made.get("kind", "")), _keys.COUNTS_LAYER: "counts" if made else None}.get(layer)
+    scale = KINDS.get(made.get("kind", ""), OTHER).scale.format(total=made.get("target_sum") or "the median")
+    of = {None: scale, _keys.COUNTS_LAYER: "counts" if made else None}.get(layer)
     return f"{_slot(layer)} of the reference" + (f": {of}" if of else "")
 
 
-def _pair_problems(query: Any, reference: Any, modality: str, use_rep: Any, layer: str | None) -> Iterator[Problem]:
+def _pair_problems(query: Data, reference: Data, modality: str, use_rep: Any, layer: str | None) -> Iterator[Problem]:
     """All that can be wrong with a query and a reference; what comes later relies on what came before."""
     yield from embedded(query, reference, use_rep)
     yield from alike(query, reference, use_rep)
     yield from _measured(reference, modality, layer)
-    if not is_mudata(reference):
+    if not multimodal(reference):
         yield from _other_modality(query, reference, modality)
 
 
-def _other_modality(query: Any, reference: Any, modality: str) -> Iterator[Problem]:
+def _other_modality(query: Data, reference: Data, modality: str) -> Iterator[Problem]:
     """An AnnData does not say what was measured: features that the query has too are not those of a missing modality."""
-    parts = {name: part for name, part in query.mod.items() if name != modality} if is_mudata(query) else {"": query}
+    others = {name: part for name, part in parts(query).items() if name != modality}
     theirs = set(map(str, reference.var_names))
     fix = f"Pass a MuData, in which modalities have names: mudata.MuData({{{modality!r}: reference}})."
-    for name, part in parts.items():
+    for name, part in others.items():
         shared = len(theirs & set(map(str, part.var_names)))
         where = f"modality {name!r} of the query" if name else "the query"
         message = f"{shared} of {len(theirs)} features of the reference are among the {part.n_vars} of {where}"
@@ -213,27 +216,27 @@ def _other_modality(query: Any, reference: Any, modality: str) -> Iterator[Probl
             yield Problem("unclear_modality", "modality", said, fix, WARNING)
 
 
-def _measured(reference: Any, modality: Any, layer: str | None) -> Iterator[Problem]:
-    known = list(reference.mod) if is_mudata(reference) else []
-    if is_mudata(reference) and modality not in known:
+def _measured(reference: Data, modality: str, layer: str | None) -> Iterator[Problem]:
+    known = modalities(reference)
+    if multimodal(reference) and modality not in known:
         message = f"modality={modality!r} is not in the reference, which has {listed(known)}."
         yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
         return
-    part = _part(reference, modality)
+    part = part_of(reference, modality)
     layers = _keys.layers(part)
     if (part.X is None) if layer is None else (layer not in layers):
         message = f"{modality!r} of the reference has no values in {_slot(layer)}; its layers are {listed(layers)}."
         yield Problem("unknown_layer", "layer", message, nearest(layer, layers), missing=True)
 
 
-def _teacher(model: Model, reference: Any, modality: str, layer: str | None) -> Any:
+def _teacher(model: Model, reference: object, modality: str, layer: str | None) -> Data:
     """The reference of a model that does not decode: it holds what the model embeds and what is missing."""
     if reference is None:
         msg = f"method {model.method!r} cannot give values of {modality!r} itself."
         fix = "Pass reference=, cells in which it was measured; the nearest of them are averaged."
         raise InputError(msg, code="needs_reference", parameter="reference", fix=fix)
     enforce(check_container(reference, parameter="reference"))
-    if not is_mudata(reference):
+    if not multimodal(reference):
         msg = f"reference is an AnnData: it holds either what the model embeds, or {modality!r}; both are needed."
         fix = f"Pass a MuData: mudata.MuData({{{next(iter(model.features))!r}: ..., {modality!r}: ...}})."
         raise InputError(msg, code="needs_mudata", parameter="reference", fix=fix)
@@ -241,22 +244,23 @@ def _teacher(model: Model, reference: Any, modality: str, layer: str | None) -> 
     return reference
 
 
-def _source(model: Model, data: Any, modality: str) -> str | None:
+def _source(model: Model, data: object, modality: str) -> str | None:
     """The modality to embed from; ``None`` for a model of one, which must not be the missing one."""
-    usable = [name for name in model.features if name != modality and (not is_mudata(data) or name in data.mod)]
+    there = modalities(data)
+    usable = [name for name in model.features if name != modality and (not there or name in there)]
     if not usable:
-        has = listed(list(data.mod)) if is_mudata(data) else "one modality"
+        has = listed(there) if there else "one modality"
         msg = f"{modality!r} cannot be predicted by a model of {listed(list(model.features))}; the data have {has}."
         fix = "Train a model on a modality that the query has: ssl.tl.fit(mdata, modalities=['rna'])."
         raise InputError(msg, code="no_source", parameter="modality", fix=fix)
     return None if len(model.features) == 1 else usable[0]
 
 
-def _embedded(model: Model, data: Any, modality: str, layer: str | None) -> np.ndarray:
+def _embedded(model: Model, data: object, modality: str, layer: str | None) -> np.ndarray:
     return model.embed(data, layer=layer, modality=_source(model, data, modality))
 
 
-def _decoded(model: Model, query: Any, modality: str, layer: str | None) -> tuple[np.ndarray, Any] | None:
+def _decoded(model: Model, query: object, modality: str, layer: str | None) -> tuple[np.ndarray, np.ndarray] | None:
     """The answer of the decoder, from another modality; ``None`` if it has none."""
     from scssl.models.answers import decoded, decodes
 
@@ -266,10 +270,6 @@ def _decoded(model: Model, query: Any, modality: str, layer: str | None) -> tupl
     return values[modality], model.features[modality]
 
 
-def _part(reference: Any, modality: str) -> Any:
-    return reference.mod[modality] if is_mudata(reference) else reference
-
-
 def _refuse_holes(values: np.ndarray, modality: str) -> None:
     n_bad = int((~np.isfinite(values)).sum())
     if n_bad:
@@ -277,14 +277,14 @@ def _refuse_holes(values: np.ndarray, modality: str) -> None:
         raise InputError(msg, code="values_not_finite", parameter="reference", fix="Look at them with ssl.pp.check.")
 
 
-def _target(query: Any, key: Any, slot: str, *, overwrite: bool) -> Iterator[Problem]:
+def _target(query: object, key: object, slot: str, *, overwrite: bool) -> Iterator[Problem]:
     wrong = list(check_key(key, parameter="key_added"))
     yield from wrong
     if not wrong and hasattr(query, "obsm"):
         yield from free(query, "obsm", [slot], key, overwrite=overwrite)
 
 
-def _write(query: Any, name: str, modality: str, made: tuple[pd.DataFrame, Predicted]) -> None:
+def _write(query: object, name: str, modality: str, made: tuple[pd.DataFrame, Predicted]) -> None:
     frame, found = made
     features = frame.columns.to_numpy().astype(object)
     put(query, "obsm", name, frame.rename(columns=dict(zip(features, _storable(features), strict=True))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from scssl.data.slots import dense, slot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scssl._types import Data, Json
     from scssl.models.model import Model
 
 
-def model_of(model: Any) -> Model:
+def model_of(model: object) -> Model:
     """The model, or the one that was saved in a folder."""
     from scssl.models.model import Model, load
 
@@ -33,14 +34,14 @@ def model_of(model: Any) -> Model:
     return load(model)
 
 
-def whole(k: Any, *, example: int) -> Iterator[Problem]:
+def whole(k: object, *, example: int) -> Iterator[Problem]:
     """A number of neighbours is a whole number of at least 1."""
     if isinstance(k, bool | np.bool_) or not isinstance(k, numbers.Integral) or k < 1:
         message = f"k={k!r} is not a whole number of at least 1."
         yield Problem("bad_k", "k", message, f"Pass e.g. k={example}.")
 
 
-def embedded(query: Any, reference: Any, use_rep: Any) -> Iterator[Problem]:
+def embedded(query: object, reference: object, use_rep: object) -> Iterator[Problem]:
     """Both objects hold the embedding."""
     for parameter, data in (("query", query), ("reference", reference)):
         if not (hasattr(data, "obs") and hasattr(data, "obsm")):
@@ -63,7 +64,7 @@ def embedded(query: Any, reference: Any, use_rep: Any) -> Iterator[Problem]:
             yield Problem("unknown_use_rep", "use_rep", message, fix, missing=True)
 
 
-def alike(query: Any, reference: Any, use_rep: str) -> Iterator[Problem]:
+def alike(query: Data, reference: Data, use_rep: str) -> Iterator[Problem]:
     """The embeddings are finite and alike, and the query is not part of the reference."""
     name = slot(query, use_rep)
     arrays = {"query": dense(query.obsm[name]), "reference": dense(reference.obsm[slot(reference, use_rep)])}
@@ -90,7 +91,7 @@ def alike(query: Any, reference: Any, use_rep: str) -> Iterator[Problem]:
         yield Problem("query_in_reference", "reference", message, "Leave them out of the reference.", WARNING)
 
 
-def _one_model(query: Any, reference: Any, name: str) -> Iterator[Problem]:
+def _one_model(query: object, reference: object, name: str) -> Iterator[Problem]:
     """Both embeddings are of one model: distances between those of two mean nothing, however wide they are."""
     records = {"query": _record(query, name), "reference": _record(reference, name)}
     made = {who: record.get(_keys.MODEL_ID, "") for who, record in records.items()}
@@ -108,5 +109,5 @@ def _one_model(query: Any, reference: Any, name: str) -> Iterator[Problem]:
         yield Problem("unknown_model", "use_rep", message, "tl.embed(query, model) keeps a record of it.", WARNING)
 
 
-def _record(data: Any, name: str) -> Any:
+def _record(data: Data, name: str) -> Json:
     return _keys.record_of(data, _keys.bare(slot(data, name)))

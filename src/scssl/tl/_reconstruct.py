@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from scssl import _keys, _settings
+from scssl._parts import multimodal
+from scssl._parts import part as part_of
 from scssl._validate import Problem, enforce
 from scssl._validate.names import key as check_key
 from scssl._words import listed, nearest
 from scssl._written import free, put
-from scssl.data.container import is_mudata
 from scssl.tl._given import cells_of, is_file, table
 from scssl.tl._pair import model_of
 
@@ -96,11 +97,11 @@ def reconstruct(
         cells = cells_of(data, until)
         if is_file(data):
             enforce(_one_table(names))
-        alone = None if is_mudata(cells) else modality
+        alone = None if multimodal(cells) else modality
         values = decoded(model, cells, layer=layer, modality=alone, batch_size=batch_size)
         if is_file(data):
             return table(values[names[0]], cells.obs_names, model.features[names[0]])
-    parts = {name: cells.mod[name] if is_mudata(cells) else cells for name in names}
+    parts = {name: part_of(cells, name) for name in names}
     for part in parts.values():
         enforce(free(part, "layers", [_keys.reconstructed(key)], key, overwrite=overwrite))
     made = {}

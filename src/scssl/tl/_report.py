@@ -10,6 +10,7 @@ import pandas as pd
 from scssl import _files, _keys, _settings
 from scssl._cite import cite
 from scssl._errors import InputError
+from scssl._protocol import of_profile
 from scssl._registry import DATASETS, METHODS, METRICS, TASKS
 from scssl._validate import enforce
 from scssl._validate.paths import target as check_target
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from mudata import MuData
+
+    from scssl._types import Json
 
 
 def report(
@@ -86,11 +89,11 @@ def report(
         session=_session(),
         citations=cite(*_cited(rows)),
     )
-    _files.write_text(target, render(rows, title=title, profile=profile, background=background))
+    _files.write_text(target, render(rows, title=title, protocol=of_profile(profile), background=background))
     _settings.info(f"    wrote {target}")
 
 
-def _models(records: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def _models(records: dict[str, Json]) -> pd.DataFrame:
     plain = {key: {k: v for k, v in record.items() if k != "history"} for key, record in records.items()}
     return pd.DataFrame({key: pd.Series(record, dtype=object) for key, record in plain.items()}).T
 
@@ -116,7 +119,7 @@ def _session() -> list[tuple[str, str]]:
     return sorted(software, key=lambda pair: (pair[0] != "Python", pair[0] != "OS", pair[0].lower()))
 
 
-def _commands(rows: pd.DataFrame, records: dict[str, dict[str, Any]]) -> list[str]:
+def _commands(rows: pd.DataFrame, records: dict[str, Json]) -> list[str]:
     """Python that repeats the benchmark, and each model of the records."""
     methods = [m for m in dict.fromkeys(rows["method"]) if m in METHODS and m not in controls()]
     tasks = [t for t in dict.fromkeys(rows["task"]) if t]
@@ -137,7 +140,7 @@ def _commands(rows: pd.DataFrame, records: dict[str, dict[str, Any]]) -> list[st
     return [line.replace("\n", " ").replace("\r", " ") for line in lines]
 
 
-def _fit(key: str, record: dict[str, Any]) -> str:
+def _fit(key: str, record: Json) -> str:
     config = json.loads(record.get("config") or "{}")
     given = {"layer": record.get("layer"), "batch_key": record.get("batch_key"), "seed": record.get("seed", 0)}
     given["key_added"] = key if key != record.get("method") else ""
@@ -145,7 +148,7 @@ def _fit(key: str, record: dict[str, Any]) -> str:
     return f"ssl.tl.fit(adata, method={record.get('method', '')!r}, {', '.join(told)})"
 
 
-def _python(values: dict[str, Any]) -> dict[str, Any]:
+def _python(values: Json) -> Json:
     """Without what was not given, and with plain Python numbers."""
     plain: Iterable[tuple[str, Any]] = ((k, v.item() if hasattr(v, "item") else v) for k, v in values.items())
     return {k: v for k, v in plain if v is not None and v != "" and not (isinstance(v, float) and math.isnan(v))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scssl import _files, _keys, _settings
 from scssl._errors import InputError, told
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from scssl._types import Data, Json
+
 
 def fit(
     data: AnnData | MuData | str | os.PathLike[str],
@@ -39,7 +41,7 @@ def fit(
     batch_key: str | None = None,
     modalities: Sequence[str] | None = None,
     mask_by: str | None = _keys.HIGHLY_VARIABLE,
-    views: Any = None,
+    views: object = None,
     within_batch: str | None = None,
     key_added: str | None = None,
     overwrite: bool = False,
@@ -54,7 +56,7 @@ def fit(
     progress: bool | None = None,
     preset: str = "default",
     init: Model | str | os.PathLike[str] | None = None,
-    **config: Any,
+    **config: object,
 ) -> Model:
     """Train a method on the cells and write their embedding into ``obsm``.
 
@@ -262,7 +264,7 @@ def embed(
     _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.EMBEDDINGS}']['{key}']")
 
 
-def _knowing(model: Model, data: Any, *, layer: str | None, modality: str | None, min_coverage: float) -> Model:
+def _knowing(model: Model, data: object, *, layer: str | None, modality: str | None, min_coverage: float) -> Model:
     """The model; of a query with batches that it has to know first, one that has learned them (query mapping)."""
     if not model.module.tells_batches_apart or not model.module.has_to_learn(
         model.cells(data, layer=layer, modality=modality, min_coverage=min_coverage)[0]
@@ -276,12 +278,12 @@ def _knowing(model: Model, data: Any, *, layer: str | None, modality: str | None
     return model.continued(data, layer=layer)
 
 
-def _write(data: Any, key: str, embedding: np.ndarray) -> None:
+def _write(data: Data, key: str, embedding: np.ndarray) -> None:
     data.obsm[_keys.embedding(key)] = embedding
     _keys.shelf(data, _keys.SKETCHES)[key] = sketch(data.obs_names, embedding)
 
 
-def write_model(data: Any, key: str, model: Model, embedding: np.ndarray) -> None:
+def write_model(data: object, key: str, model: Model, embedding: np.ndarray) -> None:
     """The embedding and the record of a model that was made from these cells, into their slots."""
     _write(data, key, embedding)
     _keys.shelf(data, _keys.MODELS)[key] = _record(model)
@@ -289,7 +291,7 @@ def write_model(data: Any, key: str, model: Model, embedding: np.ndarray) -> Non
     _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.MODELS}']['{key}']")
 
 
-def _record(model: Model) -> dict[str, Any]:
+def _record(model: Model) -> Json:
     history = model.history.copy()
     history.index = history.index.astype(str)  # h5ad and zarr keep text indices only
     return {**model.record, _keys.MODEL_ID: model.identity, "history": history}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from scssl._types import Json
     from scssl.train.loop import Run
 
 NAME = "checkpoint.safetensors"
@@ -34,7 +35,7 @@ def save(
     optimizers: Mapping[str, torch.optim.Optimizer],
     *,
     run: Run,
-    history: list[dict[str, Any]],
+    history: list[Json],
     best: Mapping[str, Tensor],
 ) -> None:
     """Write weights, optimisers by name, history and the best weights so far, where they are kept.
@@ -104,7 +105,7 @@ def read(folder: str | Path, *, run: Run) -> Found | None:
     return Found(tensors, note["history"])
 
 
-def _check_length(path: Path, note: dict[str, Any], run: Run) -> None:
+def _check_length(path: Path, note: Json, run: Run) -> None:
     """Refuse to resume where the result would not be that of a run without a stop."""
     done, planned = len(note["history"]), note["max_epochs"]
     if done > run.max_epochs:
@@ -125,7 +126,7 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_buffers()), **module.state_dict()}
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], Json]:
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from scssl._types import Json
     from scssl.data.cells import Cells
+    from scssl.train.loop import Learner
 
 CLUSTER_VARIABLES = ("WORLD_SIZE", "SLURM_NTASKS")  # set by torchrun and srun: the processes exist already
 
@@ -36,7 +38,9 @@ class FabricEngine(Engine):
         self.is_first = fabric.is_global_zero
         self.alone = fabric.world_size == 1
 
-    def setup(self, module: Any, optimizers: list[torch.optim.Optimizer]) -> tuple[Any, list[torch.optim.Optimizer]]:
+    def setup(
+        self, module: Learner, optimizers: list[torch.optim.Optimizer]
+    ) -> tuple[Any, list[torch.optim.Optimizer]]:
         """Wrap module and optimisers; the objectives are what DDP sees as the forward pass."""
         wrapped, *steppers = self.fabric.setup(module, *optimizers)
         for name in {turn.objective for phase in module.phases() for turn in phase.turns}:
@@ -68,7 +72,7 @@ def _environment_kept() -> Iterator[None]:
 
 
 @_environment_kept()
-def train_on_several(module: Any, cells: Cells, run: Run) -> list[dict[str, Any]]:
+def train_on_several(module: Learner, cells: Cells, run: Run) -> list[Json]:
     """Train on several devices; the weights are loaded back into `module`.
 
     Negatives and batch statistics are those of each process's share of the mini-batch, as usual with DDP.
@@ -99,7 +103,7 @@ def train_on_several(module: Any, cells: Cells, run: Run) -> list[dict[str, Any]
         return _take(module, result)
 
 
-def _work(module: Any, cells: Cells, run: Run, result: Path, fabric: Any) -> None:
+def _work(module: Learner, cells: Cells, run: Run, result: Path, fabric: Any) -> None:
     """What each process does; the first leaves weights and history in a file, which no pipe is too small for."""
     from safetensors.torch import save_file
 
@@ -116,7 +120,7 @@ def _work(module: Any, cells: Cells, run: Run, result: Path, fabric: Any) -> Non
         save_file(weights, result, metadata={"history": json.dumps(history)})
 
 
-def _take(module: Any, result: Path) -> list[dict[str, Any]]:
+def _take(module: Learner, result: Path) -> list[Json]:
     """Load the weights of a finished run and return its history; raise what stopped it."""
     from safetensors import safe_open
 

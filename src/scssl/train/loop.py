@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from scssl.data.cells import Cells
+    from scssl.methods._trained import Trained
+    from scssl.models.finetune import Supervised
     from scssl.train.batches import Batch
     from scssl.train.phase import Turn
     from scssl.train.sampler import Sampler
+
+    Learner: TypeAlias = Trained | Supervised
 
 PROBE_CELLS = 512  # cells on which rank and spread of the embedding are watched
 PROBE_PAIRS = 128  # cells of which two views are compared
@@ -102,7 +106,9 @@ class Engine:
     is_first = True
     alone = True
 
-    def setup(self, module: Any, optimizers: list[torch.optim.Optimizer]) -> tuple[Any, list[torch.optim.Optimizer]]:
+    def setup(
+        self, module: Learner, optimizers: list[torch.optim.Optimizer]
+    ) -> tuple[Any, list[torch.optim.Optimizer]]:
         """Module and optimisers, ready for training."""
         return module, optimizers
 
@@ -119,7 +125,7 @@ class Engine:
         return value
 
 
-def train(module: Any, cells: Cells, run: Run, engine: Engine | None = None) -> History:
+def train(module: Learner, cells: Cells, run: Run, engine: Engine | None = None) -> History:
     """Train `module` in place.
 
     Returns
@@ -172,7 +178,7 @@ def train(module: Any, cells: Cells, run: Run, engine: Engine | None = None) -> 
 class _Opened:
     """The phase that a run is in: its optimisers, and the module as the engine wraps it."""
 
-    def __init__(self, module: Any, run: Run, engine: Engine) -> None:
+    def __init__(self, module: Learner, run: Run, engine: Engine) -> None:
         self._module, self._run, self._engine = module, run, engine
         self.phase: Phase = Phase(turns=())
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
@@ -195,7 +201,7 @@ class _Opened:
                 yield turn, stepper, weights
 
 
-def _epoch(module: Any, opened: _Opened, cells: Cells, run: Run, *, epoch: int, engine: Engine) -> Record:
+def _epoch(module: Learner, opened: _Opened, cells: Cells, run: Run, *, epoch: int, engine: Engine) -> Record:
     started = time.perf_counter()
     sums: dict[str, float] = defaultdict(float)
     buffers = _sampler(module, cells, run, epoch).buffers(run.seed, epoch)
@@ -244,7 +250,7 @@ def _step(opened: _Opened, inputs: Inputs, run: Run, engine: Engine, *, at: tupl
     return seen
 
 
-def _made_ahead(module: Any, cells: Cells, shares: list[np.ndarray], run: Run, epoch: int) -> Generator[Inputs]:
+def _made_ahead(module: Learner, cells: Cells, shares: list[np.ndarray], run: Run, epoch: int) -> Generator[Inputs]:
     """The inputs of every step; with more than one thread, a second thread makes them while the network is at work.
 
     Their random numbers are derived from the step, so that it does not matter who makes them. Where there are no views to
@@ -276,7 +282,7 @@ def _drawn(cells: Cells, run: Run, at: tuple[int, int], index: np.ndarray) -> tu
 
 
 @torch.no_grad()
-def _validate(module: Any, cells: Cells, run: Run, phase: Phase) -> dict[str, float]:
+def _validate(module: Learner, cells: Cells, run: Run, phase: Phase) -> dict[str, float]:
     """The terms of the objective on cells that are held out, as the trained model sees them; the same views every epoch."""
     sums: dict[str, float] = defaultdict(float)
     held_out = np.asarray(run.held_out)
@@ -290,7 +296,7 @@ def _validate(module: Any, cells: Cells, run: Run, phase: Phase) -> dict[str, fl
     return {name: total / len(held_out) for name, total in sums.items()}
 
 
-def _probe(module: Any, cells: Cells, run: Run) -> dict[str, float]:
+def _probe(module: Learner, cells: Cells, run: Run) -> dict[str, float]:
     """What the embedding is like, on some cells, as they are embedded later.
 
     The two views of a cell are the same in every epoch, and from a stream of their own.

@@ -20,6 +20,7 @@ from scssl._validate.config import config as check_config
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from scssl._types import Json
     from scssl.data.cells import Cells
 
 
@@ -119,7 +120,7 @@ class View(ABC):
         """Smallest number of genes with which the view does anything."""
         return 1
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Json:
         """Name and parameters as plain values."""
         return {"view": self.spec.name, **asdict(self)}
 

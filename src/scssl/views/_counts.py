@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from scssl._errors import InputError
-from scssl.data.recipe import kind_of
+from scssl.data.kinds import kind_of
 from scssl.views._base import Context, View
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ class CountView(View):
 
     def prepare(self, cells: Cells) -> None:
         """The factor between counts and values of each cell; checks that every count is found again."""
-        if all(kind_of(name) == "atac" for name in cells.matrices):
+        if all(kind_of(name).of_peaks for name in cells.matrices):
             msg = f"View {self.spec.name!r} has nothing to change in {', '.join(map(repr, cells.matrices))}: "
             msg += "TF-IDF values are not scaled counts."
             raise InputError(msg, code="no_counts", parameter="views", fix="Choose other views, e.g. 'mask:0.5'.")
         for name in cells.matrices:
-            if kind_of(name) == "atac":
+            if kind_of(name).of_peaks:
                 cells.known[key_of(name)] = None
             else:
                 cells.factors(name, who=f"view {self.spec.name!r}", parameter="views")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from scssl._types import Json
     from scssl.train.batches import Batch, Batches
 
 CLEAR, MIXING = "clear", "mixing"  # the defaults: of one batch, and of several
@@ -42,7 +43,7 @@ PIPELINES: dict[str, tuple[str | dict[str, Any], ...]] = {
 }
 
 
-def resolve(views: Any) -> tuple[View, ...]:
+def resolve(views: object) -> tuple[View, ...]:
     """The views that a pipeline name, a list of names (``"mask:0.5"``), descriptions or views stands for.
 
     Raises
@@ -60,12 +61,12 @@ def resolve(views: Any) -> tuple[View, ...]:
     return tuple(view for part in parts for view in _views(part))
 
 
-def describe(views: Sequence[View]) -> list[dict[str, Any]]:
+def describe(views: Sequence[View]) -> list[Json]:
     """Names and parameters of the views as plain values, which :func:`resolve` turns back into views."""
     return [view.describe() for view in views]
 
 
-def _views(part: Any) -> tuple[View, ...]:
+def _views(part: object) -> tuple[View, ...]:
     """What one entry of a list stands for: a view, or all views of a pipeline whose name is not that of a view too."""
     if isinstance(part, View):
         return (part,)
@@ -81,7 +82,7 @@ def _views(part: Any) -> tuple[View, ...]:
     return (_made(kind, {kind.main: _number(part, strength)} if strength else {}),)
 
 
-def _not_a_view(given: Any, verb: str) -> InputError:
+def _not_a_view(given: object, verb: str) -> InputError:
     what = f"the class {given.__name__}" if isinstance(given, type) else f"{given!r} of type {type(given).__name__}"
     fix = f"Pass {given.__name__}()." if isinstance(given, type) else "For example views=['mask:0.5'], or 'clear'."
     msg = f"views {verb} {what}, expected a name, a description or a view, or a list of them."
@@ -96,14 +97,14 @@ def _number(part: str, strength: str) -> float:
         raise InputError(msg, code="bad_view", parameter="views", fix="Write for example 'mask:0.5'.") from None
 
 
-def _kind(name: Any) -> type[View]:
+def _kind(name: object) -> type[View]:
     if name not in VIEWS.names():
         known = list(dict.fromkeys([*PIPELINES, *VIEWS.names()]))
         raise unknown("view", name, known, parameter="views")  # noqa: EM101 - a word, not the sentence
     return VIEWS.get(name)
 
 
-def _made(kind: type[View], values: dict[str, Any]) -> View:
+def _made(kind: type[View], values: Json) -> View:
     known = [f.name for f in fields(kind)]
     for key in values:
         if key not in known:

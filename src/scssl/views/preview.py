@@ -20,6 +20,7 @@ from scssl.views.pipeline import CLEAR, MIXING, resolve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scssl._types import Data
     from scssl.views._base import View
 
 
@@ -43,8 +44,8 @@ class Preview:
 
 
 def preview(
-    data: Any,
-    views: Any,
+    data: Data,
+    views: object,
     *,
     cells: int | Sequence[str] = 4,
     modality: str | None = None,

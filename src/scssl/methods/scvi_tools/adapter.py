@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 
 from scssl.data.cells import BATCH, LABEL, Cells
-from scssl.data.recipe import clr, kind_of
+from scssl.data.kinds import PROTEIN, RNA, Kind, kind_of
+from scssl.data.recipe import clr
 from scssl.methods._base import Method, State
 from scssl.methods.scvi_tools.decode import decode
 from scssl.methods.scvi_tools.embed import classify, embed
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     import torch
 
+    from scssl._types import Json
+    from scssl.methods._base import Config
     from scssl.methods.scvi_tools.state import Meta
     from scssl.methods.scvi_tools.tool import Tool
     from scssl.train.loop import History, Run
@@ -91,13 +94,13 @@ class ScviTools(Method):
         if "values" not in self.spec.gives:
             return super().decoded(cells, index)
         values = decode(self.fitted, self.embed(cells.take(index)))
-        return {name: self._scaled(kind_of(name) or "rna", values) for name in self.sizes}
+        return {name: self._scaled(_kind(name), values) for name in self.sizes}
 
-    def _scaled(self, kind: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        x = values[kind]
-        if kind == "rna" and self.tool.values == "counts":
+    def _scaled(self, kind: Kind, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        x = values[kind.name]
+        if kind is RNA and self.tool.values == "counts":
             return np.log1p(TOTAL * x)
-        return clr(_sparse(x)).toarray() if kind == "protein" else x
+        return clr(_sparse(x)).toarray() if kind is PROTEIN else x
 
     def state(self) -> State:
         """Tensors of the network, and what it was built with."""
@@ -105,7 +108,7 @@ class ScviTools(Method):
 
     @classmethod
     def restored(
-        cls, config: Any, genes: Mapping[str, np.ndarray], codes: Mapping[str, Sequence[str]], state: State
+        cls, config: Config, genes: Mapping[str, np.ndarray], codes: Mapping[str, Sequence[str]], state: State
     ) -> Self:
         """The model that was saved."""
         import torch
@@ -121,7 +124,7 @@ class ScviTools(Method):
 
     def _inputs(self, cells: Cells) -> Inputs:
         """Cells by kind of modality, as scvi-tools call them."""
-        kinds = {name: kind_of(name) or "rna" for name in cells.matrices}
+        kinds = {name: _kind(name).name for name in cells.matrices}
         return Inputs(
             {kind: cells.matrices[name] for name, kind in kinds.items()},
             {kind: cells.genes[name].tolist() for name, kind in kinds.items()},
@@ -129,7 +132,7 @@ class ScviTools(Method):
             cells.codes.get(LABEL),
         )
 
-    def _changes(self) -> dict[str, Any]:
+    def _changes(self) -> Json:
         """Arguments of the model and of its training."""
         arguments = {*self.tool.init, *self.tool.train}
         return {name: value for name, value in asdict(self.config).items() if name in arguments}
@@ -157,6 +160,12 @@ def config_of(tool: Tool) -> type:
         frozen=True,
         namespace={"__doc__": f"Configuration of {tool.title}: arguments of scvi-tools.", "__module__": __name__},
     )
+
+
+def _kind(modality: str) -> Kind:
+    """The kind of a modality; one that is not known is taken for RNA."""
+    found = kind_of(modality)
+    return found if found.name else RNA
 
 
 def _type_of(name: str, value: object) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from scssl.methods.scvi_tools.tool import checked
 if TYPE_CHECKING:
     import os
 
+    import pandas as pd
+
+    from scssl._types import Json
     from scssl.methods.scvi_tools.tool import Plain, Tool
 
 _UNREAD = ("size_factor_key", "categorical_covariate_keys", "continuous_covariate_keys", "panel_key")
@@ -63,7 +66,7 @@ def read_saved(folder: str | os.PathLike[str], *, trust: bool = False, prefix: s
     return State(copied(tensors), {**meta, "version": str(registry["scvi_version"])})
 
 
-def _tool_of(registry: dict[str, Any], file: Path) -> Tool:
+def _tool_of(registry: Json, file: Path) -> Tool:
     """The model, if it was set up with nothing but what a shell has."""
     classes = {tool.path.partition(":")[2]: tool for tool in TOOLS.values()}
     name, setup = registry["model_name"], registry["setup_args"]
@@ -77,14 +80,14 @@ def _tool_of(registry: dict[str, Any], file: Path) -> Tool:
     return classes[name]
 
 
-def _init(params: dict[str, dict[str, Any]]) -> dict[str, Plain]:
+def _init(params: dict[str, Json]) -> dict[str, Plain]:
     """Arguments of the class as plain values."""
     named = {**params["non_kwargs"], **{name: v for group in params["kwargs"].values() for name, v in group.items()}}
     plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in named.items() if name not in _NOT_OURS}
     return {name: v for name, v in plain.items() if not isinstance(v, np.ndarray)}  # SysVI's cells of the prior
 
 
-def _features(tool: Tool, names: Any, registry: dict[str, Any], file: Path) -> dict[str, list[str]]:
+def _features(tool: Tool, names: pd.Index, registry: Json, file: Path) -> dict[str, list[str]]:
     """Names of the features by our names of the modalities."""
     if len(tool.modalities) == 1:
         return {tool.modalities[0]: list(map(str, names))}
@@ -99,7 +102,7 @@ def _features(tool: Tool, names: Any, registry: dict[str, Any], file: Path) -> d
     raise CheckpointError(msg, code="unknown_modalities", parameter="path")
 
 
-def _categories(registry: dict[str, Any], field: str) -> list[str]:
+def _categories(registry: Json, field: str) -> list[str]:
     """Names of the categories; none where the model was set up without the column."""
     found = registry["field_registries"][field]["state_registry"]
     given = not str(found["original_key"]).startswith("_scvi_")

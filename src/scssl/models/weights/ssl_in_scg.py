@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from scssl._types import Json
+    from scssl.methods._network import Network
+
 SSL_IN_SCG = "ssl_in_scg"
 GENE_FILES = ("var.parquet", "var.csv")
 GENE_NAMES = ("feature_id", "feature_name")
@@ -100,7 +103,7 @@ def _layers(tensors: Mapping[str, Tensor]) -> dict[str, list[dict[str, Tensor]]]
     return {part: [layers[i] for i in sorted(layers)] for part, layers in found.items()}
 
 
-def _architecture(file: Path, layers: Mapping[str, list[dict[str, Tensor]]], n_genes: int) -> dict[str, Any]:
+def _architecture(file: Path, layers: Mapping[str, list[dict[str, Tensor]]], n_genes: int) -> Json:
     """The configuration that the shapes of the encoder tell."""
     shapes = [tuple(layer["weight"].shape) for layer in layers["encoder"]]
     if shapes[0][1] != n_genes:
@@ -181,7 +184,7 @@ def _gene_order(file: Path, column: str) -> np.ndarray:
     return names.to_numpy(dtype=str)
 
 
-def _record(file: Path, module: Any, names: np.ndarray) -> dict[str, Any]:
+def _record(file: Path, module: Network, names: np.ndarray) -> Json:
     """The record of a model that was trained elsewhere: what is not known is zero or empty."""
     plain, digest = module.plain_config(), _files.sha256(file)
     record = Record(
