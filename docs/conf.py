@@ -85,7 +85,7 @@ typehints_defaults = None
 
 
 # private modules that docs/api shows under their name
-SHOWN_AS_THEY_ARE = {"scssl._registry", "scssl._settings"} | {
+SHOWN_AS_THEY_ARE = {"scssl._registry", "scssl._specs", "scssl._settings"} | {
     f"scssl.methods.{name}" for name in ("_base", "_network", "_trained")
 }
 

@@ -11,8 +11,8 @@ from typing import Any
 _FROM = {
     "scssl._errors": ("InputError", "TrainingError"),
     "scssl._protocol": ("Protocol",),
-    "scssl._registry": ("DATASETS", "METHODS", "METRICS", "TASKS", "VIEWS", "DatasetSpec", "MethodSpec", "MetricSpec",
-                        "TaskSpec", "ViewSpec"),
+    "scssl._registry": ("DATASETS", "METHODS", "METRICS", "TASKS", "VIEWS"),
+    "scssl._specs": ("DatasetSpec", "MethodSpec", "MetricSpec", "TaskSpec", "ViewSpec"),
     "scssl.data.cells": ("Cells", "Codes"),
     "scssl.methods._base": ("Config", "Method", "Prepared", "State", "Transductive"),
     "scssl.methods._decoding": ("Decoding", "DecodingConfig"),
@@ -24,6 +24,7 @@ _FROM = {
     "scssl.nn.losses": ("info_nce", "nt_xent"),
     "scssl.nn.momentum": ("follow", "follower", "momentum_at"),
     "scssl.nn.queue": ("Queue",),
+    "scssl._protocol": ("Protocol",),
     "scssl.tasks": ("Score", "Task"),
     "scssl.tasks._base": ("measured",),
     "scssl.train.batches": ("Batch", "Batches", "Draw"),

@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from scssl import _random
-from scssl._registry import METHODS, MethodSpec
+from scssl._registry import METHODS
+from scssl._specs import MethodSpec
 from scssl.methods import _base
 from scssl.methods._trained import Trained
 from scssl.train.batches import Batches

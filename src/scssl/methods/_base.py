@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from scssl._registry import MethodSpec
+    from scssl._specs import MethodSpec
     from scssl._types import Json
     from scssl.data.cells import Cells
     from scssl.train.loop import History, Run

@@ -15,7 +15,7 @@ from scssl.data.kinds import kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scssl._registry import MethodSpec
+    from scssl._specs import MethodSpec
     from scssl._types import Data, Facts
 
 BATCHES, SEVERAL, PAIRED, WEIGHTS, LABELS = "batches", "modalities", "paired", "weights", "labels"

@@ -13,7 +13,8 @@ import pandas as pd
 from scssl import _clock, _files, _keys, _random
 from scssl._errors import InputError, told
 from scssl._parts import modalities, multimodal
-from scssl._registry import METHODS, MethodSpec
+from scssl._registry import METHODS
+from scssl._specs import MethodSpec
 from scssl._validate import WARNING, Problem, enforce
 from scssl._validate import columns as check_columns
 from scssl._validate import config as check_config
