@@ -24,7 +24,6 @@ _FROM = {
     "scssl.nn.losses": ("info_nce", "nt_xent"),
     "scssl.nn.momentum": ("follow", "follower", "momentum_at"),
     "scssl.nn.queue": ("Queue",),
-    "scssl._protocol": ("Protocol",),
     "scssl.tasks": ("Score", "Task"),
     "scssl.tasks._base": ("measured",),
     "scssl.train.batches": ("Batch", "Batches", "Draw"),

@@ -14,7 +14,6 @@ from scssl import _clock, _files, _keys, _random
 from scssl._errors import InputError, told
 from scssl._parts import modalities, multimodal
 from scssl._registry import METHODS
-from scssl._specs import MethodSpec
 from scssl._validate import WARNING, Problem, enforce
 from scssl._validate import columns as check_columns
 from scssl._validate import config as check_config
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
+    from scssl._specs import MethodSpec
     from scssl.methods._base import Config, Method, Prepared
     from scssl.train.loop import History
 
