@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import anndata as ad
 import contract_fixtures as kinds
@@ -16,6 +17,7 @@ import scssl as ssl
 from scssl._errors import CheckpointError, InputError, ScsslWarning
 from scssl.data.cells import Cells
 from scssl.methods._base import Transductive
+from scssl.models.holdout import at_random
 from scssl.train import checkpoint
 from scssl.train.batches import Batches, Draw
 
@@ -144,7 +146,10 @@ def test_a_turn_of_an_unknown_part_is_refused_before_the_first_step(cells, monke
     turn = kinds.Turn(("critic",))
     monkeypatch.setattr(kinds.Adversarial, "phases", lambda self: (kinds.Phase(turns=(turn,)),))
     adata = cells.copy()
-    with unchanged(adata), pytest.raises(InputError, match="trains 'critic', and the module has encoder, generator") as e:
+    with (
+        unchanged(adata),
+        pytest.raises(InputError, match="trains 'critic', and the module has encoder, generator") as e,
+    ):
         ssl.tl.fit(adata, "adversarial")
     assert e.value.code == "unknown_part"
 
@@ -169,7 +174,7 @@ def test_pairs_change_between_epochs_and_are_not_saved(cells, monkeypatch, tmp_p
     monkeypatch.setattr(kinds.Paired, "before_epoch", watched)
     model = fit(cells, "paired", max_epochs=4)
     assert [epoch for epoch, _ in found] == [0, 1, 2, 3]
-    changed = [not torch.equal(a, b) for (_, a), (_, b) in zip(found, found[1:], strict=False)]
+    changed = [not torch.equal(a, b) for (_, a), (_, b) in pairwise(found)]
     assert changed == [False, False, True]
     model.save(tmp_path / "model")
     back = ssl.load(tmp_path / "model")
@@ -187,11 +192,14 @@ def test_an_epoch_is_of_the_cells_that_the_method_trains_on(cells, monkeypatch):
         return inputs(self, batch, draw)
 
     monkeypatch.setattr(kinds.Paired, "inputs", watched)
-    model = fit(cells, "paired", max_epochs=4)
+    model = fit(cells, "paired", max_epochs=4, held_out=0.2)
+    held = at_random(N, 0.2, seed=0)
+    assert len(held) == 18
     for epoch in range(4):
         index, allowed = zip(*[(index, mutual) for at, index, mutual in seen if at == epoch], strict=True)
-        assert sorted(np.concatenate(index).tolist()) == allowed[0].tolist()
+        assert sorted(np.concatenate(index).tolist()) == np.setdiff1d(allowed[0], held).tolist()
         assert 0 < len(allowed[0]) < N
+    assert np.isfinite(model.history["validation_loss"]).all()
     assert model.embed(cells).shape == (N, 8)
 
 
@@ -291,7 +299,10 @@ def test_placed_cells_come_back_from_a_folder(placed, cells, tmp_path):
 
 def test_other_cells_have_no_place(placed, cells, unchanged):
     fewer = cells[:50].copy()
-    with unchanged(fewer), pytest.raises(InputError, match=r"Fit it to all cells together.*ssl\.tl\.annotate") as caught:
+    with (
+        unchanged(fewer),
+        pytest.raises(InputError, match=r"Fit it to all cells together.*ssl\.tl\.annotate") as caught,
+    ):
         ssl.tl.embed(fewer, placed)
     assert (caught.value.code, caught.value.parameter) == ("transductive", "model")
     again = cells.copy()

@@ -93,7 +93,9 @@ def test_a_turn_moves_the_weights_of_the_submodules_it_names():
 
 @pytest.mark.parametrize("name", ["encodr", "token", "encoder.2", "encoder.0.weight"])
 def test_a_turn_that_names_no_submodule_is_refused(name):
-    with pytest.raises(InputError, match=rf"A turn trains '{name}', and the module has encoder, encoder2, decoder\.") as e:
+    with pytest.raises(
+        InputError, match=rf"A turn trains '{name}', and the module has encoder, encoder2, decoder\."
+    ) as e:
         Turn(("encoder", name)).weights(Net())
     assert (e.value.code, e.value.parameter) == ("unknown_part", "phases")
 
