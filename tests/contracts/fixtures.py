@@ -84,6 +84,7 @@ class ByStepsConfig(_base.Config):
     batch_size: int = field(default=32, metadata={"at_least": 2})
     learning_rate: float = field(default=5e-3, metadata={"above": 0})
     weight_decay: float = 0.0
+    held_out: float = field(default=0.0, metadata={"at_least": 0, "at_most": 0.5})
 
 
 class BySteps(Trained):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +12,12 @@ import pandas as pd
 from scssl._parts import multimodal, parts
 from scssl.data.columns import as_text, column
 from scssl.data.matrix import by_blocks, csr
-from scssl.data.stream import streamed
+from scssl.data.stream import Stream, streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import scipy.sparse as sp
-    from anndata import AnnData
 
     from scssl.data.cells import Cells
 
@@ -48,7 +48,7 @@ def data_id(
         part = found[modality]
         digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
         if streamed(part, layer):
-            _add_by_blocks(digest, part, layer)
+            _add_by_blocks(digest, partial(by_blocks, part, layer))
         else:
             _add(digest, csr(part, layer=layer))
         for index in (part.obs_names, part.var_names):
@@ -64,7 +64,10 @@ def cells_id(cells: Cells) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for modality, matrix in cells.matrices.items():
         digest.update(f"{modality}:{matrix.shape}".encode())
-        _add(digest, matrix)
+        if isinstance(matrix, Stream):
+            _add_by_blocks(digest, matrix.blocks)
+        else:
+            _add(digest, matrix)
     for modality, there in cells.present.items():
         digest.update(modality.encode() + there.tobytes())
     digest.update(_hash(cells.names))
@@ -85,17 +88,17 @@ def _add(digest: hashlib.blake2b, matrix: sp.csr_array) -> None:
         digest.update(np.ascontiguousarray(array).data)
 
 
-def _add_by_blocks(digest: hashlib.blake2b, part: AnnData, layer: str | None) -> None:
+def _add_by_blocks(digest: hashlib.blake2b, blocks: Callable[[], Iterator[sp.csr_array]]) -> None:
     """What :func:`_add` does, of a matrix that is larger than memory: three passes over it, one for each array."""
     end = np.zeros(1, dtype=np.int64)
     digest.update(end.data)
-    for block in by_blocks(part, layer):
+    for block in blocks():
         ends = end + block.indptr[1:]
         digest.update(np.ascontiguousarray(ends).data)
         end = ends[-1:]
-    for block in by_blocks(part, layer):
+    for block in blocks():
         digest.update(block.indices.astype(np.int64).data)
-    for block in by_blocks(part, layer):
+    for block in blocks():
         digest.update(np.ascontiguousarray(block.data).data)
 
 

@@ -89,6 +89,11 @@ class Stream:
         wanted, back = np.unique(index, return_inverse=True)
         return self.read(wanted)[back]
 
+    def blocks(self) -> Iterator[sp.csr_matrix]:
+        """All rows in their order, some at a time."""
+        for start in range(0, self.shape[0], LARGEST_BLOCK):
+            yield self.read(np.arange(start, min(start + LARGEST_BLOCK, self.shape[0])))
+
     def near(self, index: np.ndarray) -> np.ndarray:
         """Cells that are in memory together with those at `index`."""
         return self._held[0] if self._held is not None and self._holds(index) else index

@@ -12,7 +12,6 @@ from scssl._errors import InputError, NotFittedError
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl._words import listed, nearest
-from scssl.views.pipeline import describe, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -209,6 +208,8 @@ class Method(ABC):
         values = {**cls.presets.get(preset, {}), **values}
         enforce(check_config(cls.Config, values))
         if "views" in values:
+            from scssl.views.pipeline import resolve  # views are of torch, which other methods do without
+
             values["views"] = resolve(values["views"])
         return cls.Config(**{name: _plain(value) for name, value in values.items()})
 
@@ -263,7 +264,11 @@ class Transductive(Method):
 def plain(config: Any) -> Json:
     """A configuration as plain values."""
     values = asdict(config)
-    return {**values, "views": describe(config.views)} if "views" in values else values
+    if "views" in values:
+        from scssl.views.pipeline import describe
+
+        values["views"] = describe(config.views)
+    return values
 
 
 def _plain(value: object) -> Any:
