@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scssl._errors import KeyNotFoundError
-from scssl._words import listed, nearest
+from scssl._words import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,6 +105,4 @@ def of_profile(profile: object) -> Protocol:
     """
     if isinstance(profile, str) and profile in PROTOCOLS:
         return PROTOCOLS[profile]
-    known = list(PROTOCOLS)
-    msg = f"There is no profile {profile!r}. Known: {listed(known)}."
-    raise KeyNotFoundError(msg, code="unknown_profile", parameter="profile", fix=nearest(profile, known))
+    raise unknown("profile", profile, list(PROTOCOLS))  # noqa: EM101 - a word

@@ -9,7 +9,8 @@ import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError, ScsslWarning
 from scssl.bench import lines, training
 from scssl.bench import plan as plans
-from scssl.bench.question import Question, Split
+from scssl.bench.question import Question
+from scssl.bench.split import Split
 from scssl.methods.simclr import SimCLR
 from scssl.models import finetune as finetuning
 from scssl.models.fit import Request

@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from scssl._registry import METRICS
 from scssl.data.hide import hidden, keys
-from scssl.metrics import Inputs, NotApplicable, measure
+from scssl.metrics import Inputs, NotApplicable, _correlation, measure
 from scssl.metrics import prediction as p
 
 CORRELATIONS = ("pearson_feature", "spearman_feature", "pearson_cell", "spearman_cell")
@@ -70,7 +70,7 @@ def test_blocks_do_not_matter(values, monkeypatch):
     names = (*CORRELATIONS, "rmse", "weighted_ev", "r2_gene")
     expected = {name: value(name, truth, predicted) for name in names}
     for step in (1, 150, 10_000):
-        monkeypatch.setattr(p, "_BLOCK_VALUES", step)
+        monkeypatch.setattr(_correlation, "_BLOCK_VALUES", step)
         assert {name: value(name, truth, predicted) for name in names} == pytest.approx(expected, abs=1e-12)
 
 

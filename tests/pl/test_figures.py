@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 import scssl as ssl
 from scssl import InputError, KeyNotFoundError, _keys, _results
 from scssl._results import Row
-from scssl.table.board import duration, memory, number
+from scssl.table.units import duration, memory, number
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "table" / "rows.py")))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scssl._types import Data, Facts, Json
-    from scssl.bench.question import Split
+    from scssl.bench.split import Split
     from scssl.models.finetune import Tuning
     from scssl.models.fit import Request
 

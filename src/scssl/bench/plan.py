@@ -15,8 +15,9 @@ from scssl._registry import METHODS, TASKS
 from scssl._validate import enforce
 from scssl.bench import identity
 from scssl.bench.lines import entries, given, seed_list
-from scssl.bench.question import EACH, Question, Split, splits
+from scssl.bench.question import Question
 from scssl.bench.setting import CONTROLS, Job, Setting
+from scssl.bench.split import EACH, Split, splits
 from scssl.data.identity import data_id
 from scssl.models.applies import modalities_for
 from scssl.tasks._score import named

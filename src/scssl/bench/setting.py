@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scssl.bench.question import Question, Split
+from scssl.bench.question import Question
 
 if TYPE_CHECKING:
     from scssl.bench.lines import Entry
+    from scssl.bench.split import Split
     from scssl.models.fit import Request
 
 

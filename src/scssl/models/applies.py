@@ -52,7 +52,8 @@ def obstacles(
     taken, _ = modalities_for(spec, data, wanted)
     if not taken:
         has = listed(_asked(data, wanted))
-        msg = f"{who} takes {_kinds(spec)}; the data have {has}."
+        taken_by = " or ".join(" + ".join(kinds) for kinds in spec.kinds)
+        msg = f"{who} takes {taken_by}; the data have {has}."
         fix = "Name modalities 'rna', 'prot' and 'atac', so that it is known which is which, or choose another method."
         yield Problem("needs_modalities", "modalities", msg, fix)
     if SEVERAL in spec.needs and len(taken) == 1:
@@ -90,10 +91,6 @@ def modalities_for(spec: MethodSpec, data: object, wanted: Sequence[str] | str |
 
 def _asked(data: object, wanted: Sequence[str] | str | None) -> list[str]:
     return list(parts_of(data, wanted)) if wanted is not None else modalities(data) or [_keys.DEFAULT_MODALITY]
-
-
-def _kinds(spec: MethodSpec) -> str:
-    return " or ".join(" + ".join(kinds) for kinds in spec.kinds)
 
 
 def _batches(who: str, data: object, batch_key: str | None) -> Iterator[Problem]:

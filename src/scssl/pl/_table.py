@@ -14,10 +14,10 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from scssl import _results
 from scssl.pl._style import FAINT, INK, MUTED, RULE
-from scssl.table.board import duration, number
 from scssl.table.lines import GROUP_TITLES, REASONS
 from scssl.table.ranks import tied
 from scssl.table.statistics import CONTROLS, TOTAL, TOTALS
+from scssl.table.units import duration, number
 
 if TYPE_CHECKING:
     from typing import Any

@@ -11,8 +11,9 @@ from scssl.data import scored
 from scssl.pl._labels import place_labels
 from scssl.pl._panels import PERCENT, foot, ranked_tasks, repeated, row_of_axes, say_nothing_scored, task_title
 from scssl.pl._style import FAINT, INK, MUTED, RULE, check_figure, finish, style
-from scssl.table.board import board, duration, memory, simulation
+from scssl.table.board import board, simulation
 from scssl.table.statistics import controls
+from scssl.table.units import duration, memory
 
 if TYPE_CHECKING:
     import os

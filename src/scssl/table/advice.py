@@ -8,9 +8,9 @@ import pandas as pd
 
 from scssl._registry import TASKS
 from scssl.table import statistics
-from scssl.table.board import duration, memory
 from scssl.table.lines import REASONS
 from scssl.table.ranks import ranks
+from scssl.table.units import duration, memory
 
 if TYPE_CHECKING:
     from scssl.table.board import Board

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from scssl import _results
 from scssl._protocol import CLEAN
@@ -17,6 +16,8 @@ from scssl.table.lines import column_names_of, columns_of, facts_of, labels_of, 
 from scssl.table.statistics import TOTAL, controls
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from scssl._protocol import Protocol
 
 
@@ -209,24 +210,3 @@ def simulation(data: object) -> str:
         return str(json.loads(text)["what"])
     except (ValueError, TypeError, KeyError):
         return str(text)  # written by somebody else: shown as it is
-
-
-def number(value: float, digits: int = 2) -> str:
-    """A score to be read; zero has no sign."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if pd.isna(seconds):
-        return "–"
-    if seconds < 60:
-        return "< 0.1 s" if seconds < 0.05 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-
-
-def memory(mb: float) -> str:
-    """MiB as people say them."""
-    if pd.isna(mb):
-        return "–"
-    return f"{mb:,.0f} MB" if mb < 1000 else f"{mb / 1024:.1f} GB"

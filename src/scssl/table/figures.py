@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scssl import _results
-from scssl.table.board import duration, number
 from scssl.table.lines import REASONS
 from scssl.table.statistics import controls
+from scssl.table.units import duration, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

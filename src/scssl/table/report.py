@@ -19,11 +19,12 @@ from scssl._protocol import CLEAN
 from scssl._registry import METRICS, TASKS
 from scssl.table import statistics
 from scssl.table.advice import SENTENCE, advise
-from scssl.table.board import Board, board, duration, memory, number
+from scssl.table.board import Board, board
 from scssl.table.figures import SPARK, curve, dots, scatter
 from scssl.table.lines import GROUP_TITLES
 from scssl.table.ranks import flips, ranks, tied
 from scssl.table.statistics import DROP, FLOOR, TOTALS, controls
+from scssl.table.units import duration, memory, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

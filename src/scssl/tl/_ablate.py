@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scssl._errors import InputError
 from scssl.bench import ablation
-from scssl.bench.question import EACH
+from scssl.bench.split import EACH
 from scssl.table.ablation import columns
 from scssl.tl._benchmark import benchmark
 

@@ -16,8 +16,8 @@ from scssl._validate.matrix import there
 from scssl._validate.objects import container
 from scssl._validate.paths import target
 from scssl.bench.plan import plan as make_plan
-from scssl.bench.question import EACH
 from scssl.bench.runner import run
+from scssl.bench.split import EACH
 from scssl.data import scored
 
 if TYPE_CHECKING:

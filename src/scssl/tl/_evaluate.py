@@ -18,7 +18,8 @@ from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
 from scssl._validate.objects import in_memory
 from scssl._words import listed, nearest
-from scssl.bench.question import Question, groups
+from scssl.bench.question import Question
+from scssl.bench.split import groups
 from scssl.data import scored
 from scssl.data.columns import as_text, column
 from scssl.data.identity import data_id
