@@ -248,6 +248,6 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise CheckpointError(msg, code="unknown_model", parameter="path", fix=fix) from error
     features = {name: np.asarray(names, dtype=str) for name, names in manifest["features"].items()}
     codes = {"batch": manifest.get("batches", ()), "label": manifest.get("classes", ())}
-    module = saved.restored(kind, config, features, codes, folder, manifest)
+    module = saved.restored(kind, config, features, codes, folder=folder, manifest=manifest)
     record = {**manifest["record"], "path": str(folder)}
     return Model(module, features, record, pd.DataFrame(manifest["history"]))

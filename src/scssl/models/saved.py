@@ -98,6 +98,7 @@ def restored(
     config: Any,
     genes: Mapping[str, np.ndarray],
     codes: Mapping[str, Sequence[str]],
+    *,
     folder: Path,
     manifest: Mapping[str, Any],
 ) -> Method:

@@ -8,7 +8,6 @@ from collections import defaultdict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -251,7 +250,10 @@ def _made_ahead(module: Any, cells: Cells, shares: list[np.ndarray], run: Run, e
     Their random numbers are derived from the step, so that it does not matter who makes them. Where there are no views to
     make, what is left to do is small beside the products of a network that decodes: on the CPU it has all threads.
     """
-    make = partial(_inputs, module, cells, run, epoch)
+
+    def make(step: int, index: np.ndarray) -> Inputs:
+        return _inputs(module, cells, run, (epoch, step), index)
+
     if torch.get_num_threads() == 1 or (run.device.type == "cpu" and not run.ahead):
         yield from map(make, range(len(shares)), shares)
         return
@@ -264,17 +266,17 @@ def _made_ahead(module: Any, cells: Cells, shares: list[np.ndarray], run: Run, e
         yield ahead.popleft().result()
 
 
-def _drawn(cells: Cells, run: Run, epoch: int, step: int, index: np.ndarray) -> tuple[Batch, Draw]:
-    """A mini-batch, and the random numbers of its step."""
+def _drawn(cells: Cells, run: Run, at: tuple[int, int], index: np.ndarray) -> tuple[Batch, Draw]:
+    """A mini-batch, and the random numbers of its epoch and step."""
     batches = Batches(cells, run.device)
     batch = batches.take(index)
     if run.within_groups:
         batch = replace(batch, group=batch.batch)
-    return batch, Draw(run.seed, (epoch, step), index, batches, run.prepared)
+    return batch, Draw(run.seed, at, index, batches, run.prepared)
 
 
-def _inputs(module: Any, cells: Cells, run: Run, epoch: int, step: int, index: np.ndarray) -> Inputs:
-    return module.inputs(*_drawn(cells, run, epoch, step, index))
+def _inputs(module: Any, cells: Cells, run: Run, at: tuple[int, int], index: np.ndarray) -> Inputs:
+    return module.inputs(*_drawn(cells, run, at, index))
 
 
 @torch.no_grad()
@@ -286,7 +288,7 @@ def _validate(module: Any, cells: Cells, run: Run, held_out: np.ndarray, phase: 
     module.eval()
     with precision(run.precision, run.device):
         for step, part in enumerate(np.array_split(held_out, -(-len(held_out) // PROBE_CELLS))):
-            for name, value in objective(_inputs(module, cells, apart, 0, step, part)).items():
+            for name, value in objective(_inputs(module, cells, apart, (0, step), part)).items():
                 sums[VALIDATION + name] += float(value) * len(part)
     return {name: total / len(held_out) for name, total in sums.items()}
 
@@ -301,7 +303,7 @@ def _probe(module: Any, cells: Cells, run: Run) -> dict[str, float]:
     module.eval()
     with torch.no_grad():
         seen = monitor.spectrum(module.embed(Batches(cells, run.device).take(some)))
-        two = module.compared(*_drawn(cells, apart, 0, 0, pairs))
+        two = module.compared(*_drawn(cells, apart, (0, 0), pairs))
         return seen if two is None else seen | monitor.similarities(*map(module.embed, two))
 
 
