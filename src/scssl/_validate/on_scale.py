@@ -175,7 +175,7 @@ def logarithms(found: Scan, seen: Look, place: Place) -> Iterator[Problem]:
     """Whether values are log-normalised, in every batch alike."""
     if found.fractions == 0 and found.high > 1:
         yield _looks_like_counts(found.high, place)
-    elif sum(seen.n_whole.values()):
+    elif sum(seen.n_whole.values()) and seen.scale.kind != NORMALISED:  # of which some cells are whole by chance
         yield _partly_counts(seen, place)
     elif place.kind != "rna":
         return
@@ -314,7 +314,7 @@ def _reason(known: Scale, found: Scale, coverage: float) -> tuple[str, str]:
     middle, total = found.sums[1], known.total
     if total and middle > 1.02 * total:
         return f"Cells sum to {middle:.6g} in the genes of the model alone {told} {total:.6g} over all genes.", ERROR
-    within = f"{known.sums[0]:.4g} to {known.sums[2]:.4g} in its genes"
+    within = f"{known.sums[0]:.5g} to {known.sums[2]:.5g} in its genes"
     if total and found.total and middle > ALL_GENES * total > 0 and known.sums[2] < SOME_GENES * total:
         return (
             (
