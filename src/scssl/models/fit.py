@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
+    from anndata import AnnData
+
     from scssl._specs import MethodSpec
     from scssl.methods._base import Config, Method, Prepared
     from scssl.train.loop import History
@@ -118,7 +120,7 @@ def problems(data: object, request: Request, looks: dict[str, Look] | None = Non
         yield from _beside(request.init, parts, looks, request)
 
 
-def _beside(init: Model, parts: dict[str, Any], looks: dict[str, Look], request: Request) -> Iterator[Problem]:
+def _beside(init: Model, parts: dict[str, AnnData], looks: dict[str, Look], request: Request) -> Iterator[Problem]:
     """Whether values are on the scale of the model that training starts from."""
     for name, known in from_text(init.record.get("scale", "")).items():
         if name in looks:
