@@ -21,6 +21,7 @@ CELLS_PER_CLUSTER, MOST_CLUSTERS = 30, 100  # of the paper
 BLOCKS = 20  # a twentieth of the cells at a time, as in the paper: more would crowd before the penalty has seen them
 SWEEPS = 4  # over all cells in each round; 2 and 10 score alike
 SETTLED = 0.03  # movement relative to the length of cells, below which scores stay and only types begin to mix
+MEETINGS = 3  # moves of whole batches: neighbours are found again after each, and a fourth moves less than a tenth of the third
 PAIRED_CELLS = 10_000  # among which mutual neighbours are looked for: ample for one shift per batch
 _TINY = np.finfo(np.float64).tiny
 
@@ -100,7 +101,9 @@ def correct(
     objective: list[float] = []
     change: list[float] = []
     with threadpool_limits(limits=1):  # the last bits of a sum depend on the number of threads
-        moved = meet(x, codes, neighbors, seed=seed) if neighbors else x
+        for _ in range(MEETINGS if neighbors else 0):
+            x = meet(x, codes, neighbors, seed=seed)
+        moved = x
         clusters = Clusters.start(unit(moved), codes, n_clusters, theta=theta, sigma=sigma, seed=seed)
         while len(change) < max_rounds and (not change or change[-1] > SETTLED):
             directions = unit(moved)
