@@ -11,7 +11,7 @@ from scssl.data.columns import as_text, codes
 COLUMNS = {
     "text": (["b", "a", "b"], ["b", "a", "b"]),
     "categories": (pd.Categorical(["b", None, "b"]), ["b", "nan", "b"]),
-    "missing": (pd.array(["b", np.nan, None], dtype=object), ["b", "nan", "None"]),
+    "missing": (["b", np.nan, None], ["b", "nan", "None"]),
     "numbers": ([2, 1, 2], ["2", "1", "2"]),
     "fractions": ([2.0, np.nan, 0.5], ["2.0", "nan", "0.5"]),
     "booleans": ([True, False, True], ["True", "False", "True"]),
@@ -23,7 +23,8 @@ COLUMNS = {
 @pytest.mark.parametrize("kind", COLUMNS)
 def test_text_is_the_same_with_every_release_of_pandas(kind):
     values, expected = COLUMNS[kind]
-    column = pd.Series(values, index=["x", "y", "x"])  # names of cells may repeat
+    dtype = object if kind == "missing" else None  # pandas 3 makes one missing value of both
+    column = pd.Series(values, index=["x", "y", "x"], dtype=dtype)  # names of cells may repeat
     before = column.copy()
     found = as_text(column)
     assert found.tolist() == expected
