@@ -212,6 +212,19 @@ def test_nothing_is_printed_or_unpickled(path):
             assert not (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)), f"line {node.lineno}: swallowed"
 
 
+DOORS = {"data/matrix.py", "methods/scvi_tools/shell.py"}
+"""Where sparse arrays become matrices: for objects of the user and scanpy, and for scvi-tools."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_sparse_values_are_arrays(path):
+    if str(path.relative_to(ROOT)) not in DOORS:
+        assert (
+            re.findall(r"\b(?:csr|csc|coo)_matrix\b|\bsp\.(?:diags|eye|identity)\(", path.read_text(encoding="utf-8"))
+            == []
+        )
+
+
 @pytest.mark.parametrize("name", [n for n in scssl.__all__ if n != "settings"])
 def test_public_names_resolve_and_are_documented(name):
     thing = getattr(scssl, name)

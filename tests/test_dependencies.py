@@ -19,7 +19,6 @@ REPO = Path(__file__).parents[1]
 IMPORTED_AS = {"scikit-learn": "sklearn", "scvi-tools": "scvi"}
 """Import names that are not the name at PyPI with another hyphen."""
 NOT_IMPORTED = {
-    "mofapy2": "muon runs it",
     "dask": "joblib starts its backend of this name",
     "distributed": "joblib starts its backend of this name",
     "pyarrow": "pandas reads parquet with it",

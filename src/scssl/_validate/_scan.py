@@ -41,7 +41,7 @@ class Scan:
     n_negative: int = 0
     first_negative: tuple[int, int] = (-1, -1)
     identical: bool = False
-    some: sp.csr_matrix = field(default_factory=lambda: sp.csr_matrix((0, 0)), repr=False)
+    some: sp.csr_array = field(default_factory=lambda: sp.csr_array((0, 0)), repr=False)
     """All values of some cells, those that were asked for."""
     seen: int = field(default=0, repr=False)
     fractional: int = field(default=0, repr=False)
@@ -114,16 +114,16 @@ def blocks(stored: Any) -> Iterator[tuple[int, int, Any]]:
         yield (0, start, part) if by_column else (start, 0, part)
 
 
-def _picked(block: Any, row: int, picked: np.ndarray) -> sp.csr_matrix:
+def _picked(block: Any, row: int, picked: np.ndarray) -> sp.csr_array:
     """The cells at some positions, as far as they are in the block."""
     inside = picked[(picked >= row) & (picked < row + block.shape[0])] - row
     rows = block[inside]
     half = rows.dtype == np.float16  # which scipy does not know
-    return sp.csr_matrix(rows.astype(np.float32) if half else rows)
+    return sp.csr_array(rows.astype(np.float32) if half else rows)
 
 
-def _stacked(parts: list[sp.csr_matrix], *, by_column: bool) -> sp.csr_matrix:
-    whole = sp.csr_matrix(sp.hstack(parts) if by_column else sp.vstack(parts))
+def _stacked(parts: list[sp.csr_array], *, by_column: bool) -> sp.csr_array:
+    whole = sp.csr_array(sp.hstack(parts) if by_column else sp.vstack(parts))
     whole.eliminate_zeros()
     return whole
 

@@ -124,7 +124,7 @@ def look(adata: Any, found: Scan, batches: pd.Series | None, summed: np.ndarray,
     )
 
 
-def _whole_cells(rows: sp.csr_matrix) -> np.ndarray:
+def _whole_cells(rows: sp.csr_array) -> np.ndarray:
     """Cells that hold whole numbers only, and not only 1."""
     there = np.diff(rows.indptr) > 0
     whole = np.zeros(rows.shape[0], dtype=bool)

@@ -13,10 +13,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
+
+from scssl import _sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    import scipy.sparse as sp
 
 COUNTS, LOG, NORMALISED, OTHER = "counts", "log", "normalised", "other"
 NATURAL, RAW, TWICE = "e", "raw", "twice"
@@ -82,7 +85,7 @@ def same(one: float, other: float, *, within: float = 0.05) -> bool:
     return abs(np.log(one / other)) <= np.log1p(within)
 
 
-def measured(rows: sp.csr_matrix, used: np.ndarray, *, recorded: str = "") -> Scale:
+def measured(rows: sp.csr_array, used: np.ndarray, *, recorded: str = "") -> Scale:
     """Scale of some cells.
 
     Parameters
@@ -158,7 +161,7 @@ def _kind(how: str, high: float) -> str:
     return LOG if how or high < HIGHEST_LOG else OTHER
 
 
-def _constant(rows: sp.csr_matrix, values: np.ndarray) -> tuple[str, float | None]:
+def _constant(rows: sp.csr_array, values: np.ndarray) -> tuple[str, float | None]:
     """The transform after which all cells have one total, and that total."""
     found, least = "", CONSTANT
     if rows.shape[0] < LEAST_CELLS:
@@ -181,7 +184,7 @@ def _constant(rows: sp.csr_matrix, values: np.ndarray) -> tuple[str, float | Non
     return found, total
 
 
-def _multiples(rows: sp.csr_matrix, values: np.ndarray, candidates: tuple[str, ...]) -> tuple[str, np.ndarray]:
+def _multiples(rows: sp.csr_array, values: np.ndarray, candidates: tuple[str, ...]) -> tuple[str, np.ndarray]:
     """The transform after which the values of a cell are whole multiples of its smallest one, and the smallest ones."""
     found, least, units = "", np.inf, np.empty(0)
     lengths = np.diff(rows.indptr)
@@ -205,9 +208,9 @@ def _multiples(rows: sp.csr_matrix, values: np.ndarray, candidates: tuple[str, .
     return found, units
 
 
-def _sums(rows: sp.csr_matrix, values: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
+def _sums(rows: sp.csr_array, values: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
     """Totals of the cells with other values in the same places, over the genes that are used."""
-    own = sp.csr_matrix((values, rows.indices, rows.indptr), shape=rows.shape)
+    own = _sparse.from_rows(values, rows.indices, rows.indptr, shape=rows.shape)
     weights = np.ones(rows.shape[1]) if used is None else np.zeros(rows.shape[1])
     weights[slice(None) if used is None else used] = 1
     return own @ weights

@@ -203,7 +203,7 @@ class Cells:
         """These cells with other batches or labels."""
         return replace(self, codes={**self.codes, **named}, known={})
 
-    def rows(self, modality: str, index: np.ndarray) -> sp.csr_matrix:
+    def rows(self, modality: str, index: np.ndarray) -> sp.csr_array:
         """Values of some cells as CSR, shape ``(len(index), genes)``.
 
         Where a cell is not measured in the modality, those of another cell that is: views that mix cells mix real ones.
@@ -224,7 +224,7 @@ class Cells:
             known={},
         )
 
-    def graph(self, kind: str, k: int) -> sp.csr_matrix:
+    def graph(self, kind: str, k: int) -> sp.csr_array:
         """Partners of every cell (see :mod:`scssl.data.partners`), made once: a directed sparse graph, cells x cells."""
         key = f"{kind}:{k}"
         if key not in self.known:
@@ -248,7 +248,7 @@ class Cells:
             return nullcontext()
         return self.stream.following([np.sort(np.concatenate(parts)) for parts in buffers])
 
-    def others(self, modality: str, index: np.ndarray, *, near: np.ndarray) -> sp.csr_matrix:
+    def others(self, modality: str, index: np.ndarray, *, near: np.ndarray) -> sp.csr_array:
         """Values of the cells that views mix those at `near` with: any at `index`; of rows on disk, of their buffer."""
         if self.stream is not None:
             cells = self.stream.near(near)

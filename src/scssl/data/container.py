@@ -81,7 +81,7 @@ def measured_in(data: Data, parts: Facts) -> dict[str, np.ndarray]:
     return {name: data.obs_names.isin(part.obs_names) for name, part in parts.items()}
 
 
-def spread(matrix: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
+def spread(matrix: sp.csr_array, there: np.ndarray) -> sp.csr_array:
     """The rows put where `there` is true, empty rows elsewhere."""
     if there.all():
         return matrix

@@ -37,7 +37,7 @@ class Kind:
     names: tuple[str, ...] = ()
     of_genes: bool = False
     of_peaks: bool = False
-    logged: Callable[[sp.csr_matrix], sp.csr_matrix] | None = None
+    logged: Callable[[sp.csr_array], sp.csr_array] | None = None
     scale: str = ""
 
 

@@ -89,7 +89,7 @@ class Stream:
         wanted, back = np.unique(index, return_inverse=True)
         return self.read(wanted)[back]
 
-    def blocks(self) -> Iterator[sp.csr_matrix]:
+    def blocks(self) -> Iterator[sp.csr_array]:
         """All rows in their order, some at a time."""
         for start in range(0, self.shape[0], LARGEST_BLOCK):
             yield self.read(np.arange(start, min(start + LARGEST_BLOCK, self.shape[0])))
