@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import anndata as ad
 import contract_fixtures as kinds
@@ -152,6 +153,38 @@ def test_a_turn_of_an_unknown_part_is_refused_before_the_first_step(cells, monke
     ):
         ssl.tl.fit(adata, "adversarial")
     assert e.value.code == "unknown_part"
+
+
+def test_turns_are_taken_on_one_device(cells, unchanged):
+    """Gradients of parts that a turn leaves alone would be waited for."""
+    adata = cells.copy()
+    with (
+        unchanged(adata),
+        pytest.raises(InputError, match="devices=2: 'adversarial' trains its parts in turns") as caught,
+    ):
+        ssl.tl.fit(adata, "adversarial", devices=2, accelerator="cpu")
+    assert (caught.value.code, caught.value.parameter) == ("bad_devices", "devices")
+
+
+ON_TWO = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import anndata, fixtures, scssl as ssl
+if __name__ == "__main__":
+    adata = anndata.read_h5ad(sys.argv[2])
+    with fixtures.registered():
+        model = ssl.tl.fit(adata, "paired", max_epochs=4, batch_size=16, devices=2, accelerator="cpu", progress=False)
+    assert len(model.history) == 4
+"""
+
+
+@pytest.mark.slow  # three processes that import torch and Lightning
+def test_two_processes_agree_on_the_cells_of_an_epoch(cells, tmp_path):
+    """Each finds its own mutual neighbours, by norms of its own; they take as many steps all the same."""
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    (tmp_path / "run.py").write_text(ON_TWO)
+    command = [sys.executable, str(tmp_path / "run.py"), str(Path(__file__).parent), str(tmp_path / "cells.h5ad")]
+    subprocess.run(command, check=True, timeout=200)
 
 
 # before and between epochs

@@ -59,6 +59,10 @@ class FabricEngine(Engine):
         """The mean over the processes, so that all of them decide alike about early stopping."""
         return float(self.fabric.all_reduce(value, reduce_op="mean"))
 
+    def agreed(self, value: Any) -> Any:
+        """The value of the first process: statistics of norms differ between them, and so may what a hook makes of them."""
+        return self.fabric.broadcast(value)
+
 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
@@ -80,7 +84,7 @@ def train_on_several(module: Learner, cells: Cells, run: Run) -> list[Json]:
     Raises
     ------
     InputError
-        If the number of devices is not a number, or larger than a mini-batch allows.
+        If the number of devices is not a number, or larger than a mini-batch allows, or the method trains its parts in turns.
     TrainingError
         If a loss or gradient is not finite in any of the processes: all stop at the same step.
     """
@@ -88,6 +92,9 @@ def train_on_several(module: Learner, cells: Cells, run: Run) -> list[Json]:
     if not isinstance(devices, int) or isinstance(devices, bool) or devices < 2:
         msg = f"devices={devices!r} is not 'auto' or a number of devices."
         raise InputError(msg, code="bad_devices", parameter="devices", fix="Pass for example devices=2.")
+    if len(module.phases()) > 1 or any(turn.trains for phase in module.phases() for turn in phase.turns):
+        msg = f"devices={devices}: {run.method!r} trains its parts in turns, which works on one device."
+        raise InputError(msg, code="bad_devices", parameter="devices", fix="Leave devices out.")
     if run.sampler.batch_size < 2 * devices:
         msg = f"devices={devices} leaves {run.sampler.batch_size} / {devices} cells of a mini-batch to each."
         raise InputError(msg, code="bad_devices", parameter="devices", fix=f"Use batch_size >= {2 * devices}.")

@@ -124,6 +124,10 @@ class Engine:
         """The mean of a number over all processes."""
         return value
 
+    def agreed(self, value: Any) -> Any:
+        """The value of the first process, in all of them: what decides how many steps there are."""
+        return value
+
 
 def train(module: Learner, cells: Cells, run: Run, engine: Engine | None = None) -> History:
     """Train `module` in place.
@@ -204,7 +208,7 @@ class _Opened:
 def _epoch(module: Learner, opened: _Opened, cells: Cells, run: Run, *, epoch: int, engine: Engine) -> Record:
     started = time.perf_counter()
     sums: dict[str, float] = defaultdict(float)
-    buffers = _sampler(module, cells, run, epoch).buffers(run.seed, epoch)
+    buffers = _sampler(module, cells, run, engine, epoch).buffers(run.seed, epoch)
     shares = [engine.share(part) for parts in buffers for part in parts]
     opened.wrapped.train()
     with (
@@ -224,12 +228,12 @@ def _epoch(module: Learner, opened: _Opened, cells: Cells, run: Run, *, epoch: i
     return {"epoch": epoch, **means, "seconds": time.perf_counter() - started}
 
 
-def _sampler(module: Any, cells: Cells, run: Run, epoch: int) -> Sampler:
+def _sampler(module: Any, cells: Cells, run: Run, engine: Engine, epoch: int) -> Sampler:
     """Which cells an epoch trains on. The hook before it finds the module in eval mode, with random numbers of its own."""
     module.eval()  # as after any other epoch: the first one, and that of a resumed run, must not differ
     with seeded(_random.derive(run.seed, "before", epoch), run.device):
         module.before_epoch(epoch, cells)
-    allowed = module.trains_on(cells)
+    allowed = engine.agreed(module.trains_on(cells))
     return run.sampler if allowed is None else run.sampler.only(allowed)
 
 
