@@ -84,10 +84,16 @@ always_use_bars_union = True
 typehints_defaults = None
 
 
+# private modules that docs/api shows under their name
+SHOWN_AS_THEY_ARE = {"scssl._registry", "scssl._specs", "scssl._settings"} | {
+    f"scssl.methods.{name}" for name in ("_base", "_network", "_trained")
+}
+
+
 def typehints_fixup_module_name(module: str) -> str:
     """The place where users find a thing, not the private file that it is written in."""
-    if module in {"scssl._registry", "scssl._settings", "scssl.methods._base"}:
-        return module  # shown in docs/api under this name
+    if module in SHOWN_AS_THEY_ARE:
+        return module
     return "scssl" if module == "scssl.models.model" else module.partition("._")[0]
 
 

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 import torch
 
 import scssl as ssl
+from scssl import _keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,9 +137,10 @@ def fingerprint(data: Any) -> dict[str, str]:
             found |= {f"mod[{name!r}].{place}": content for place, content in fingerprint(part).items()}
     else:
         found |= {"backed": repr((data.isbacked, data.isbacked and data.file.is_open)), "raw": repr(data.raw is None)}
-        slots += ["layers", *([] if data.isbacked else ["X"])]
+        slots += [] if data.isbacked else ["X"]
         if data.isbacked:
             found["file"] = _digest(Path(data.filename).read_bytes())
+        found |= dict(_flat({name: data.layers[name] for name in _keys.layers(data)}, "layers"))
         if data.raw is not None:
             found |= dict(_flat(data.raw.X, "raw.X")) | dict(_flat(data.raw.var, "raw.var"))
     for slot in slots:

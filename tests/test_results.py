@@ -114,3 +114,16 @@ def test_reading_leaves_no_trace():
     adata = ad.AnnData(np.zeros((2, 1), dtype=np.float32))
     assert _results.stored(adata).empty
     assert _keys.UNS not in adata.uns
+
+
+def test_text_of_a_csv_is_no_formula(tmp_path):
+    rows = [
+        _results.Row(data="=1+1", method="-x", key="'=q", task="a", metric="m", value=-0.5, message="@SUM(1)\n+b"),
+        _results.Row(data="plain", method="'s", task="a", metric="m", value=1.0, message="+"),
+    ]
+    table = _results.frame(rows)
+    (tmp_path / "scores.csv").write_text(_results.as_csv(table))
+    raw = pd.read_csv(tmp_path / "scores.csv", dtype=str, keep_default_na=False)
+    assert not any(str(cell).startswith(("=", "+", "@")) for cell in raw.to_numpy().ravel())
+    assert list(raw["method"]) == ["'-x", "'s"]
+    pd.testing.assert_frame_equal(_results.read(tmp_path / "scores.csv"), table)

@@ -165,11 +165,11 @@ def _presets(method: Any) -> list[str]:
 
 
 def _facts(spec: Any) -> list[str]:
-    compared = f"``{spec.within_batch!r}`` with a batch key" if spec.trains else "not trained: no effect"
+    compared = f"``{spec.compares!r}`` with a batch key" if spec.trains else "not trained: no effect"
     compared += "" if spec.masks or not spec.trains else "; its loss takes each cell for itself, ``'mask'`` is refused"
     rows = [
         ["family", f"{spec.family}: {FAMILIES.get(spec.family, '')}"],
-        ["input", "counts" if spec.input == "counts" else "log-normalised values (:func:`scssl.pp.recipe`)"],
+        ["input", "counts" if spec.values == "counts" else "log-normalised values (:func:`scssl.pp.recipe`)"],
         ["``within_batch``", compared],
         ["reconstructs its input", "yes" if spec.decodes else "no"],
         ["reference", _cited(spec.reference) or "none"],

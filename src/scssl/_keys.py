@@ -6,6 +6,8 @@ import copy
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from scssl._types import Data, Json
 
 UNS = "scssl"
@@ -32,6 +34,11 @@ REFERENCE, QUERY = "reference", "query"
 
 # slots of other packages: never a target of ours
 RESERVED_KEYS = frozenset({"umap", "tsne", "diffmap", "draw_graph_fa", "draw_graph_fr", "spatial", "scssl"})
+
+
+def layers(adata: AnnData) -> list[str]:
+    """Names of the layers. anndata 0.13 lists ``X`` among them, under the name ``None``."""
+    return [str(name) for name in adata.layers if name is not None]
 
 
 def embedding(key: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scssl import _sparse
 from scssl._errors import InputError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def nearest(x: np.ndarray, k: int, *, query: np.ndarray | None = None, seed: int
     return Neighbors(indices, distances, requested=k, exact=exact)
 
 
-def connectivities(neighbors: Neighbors) -> sp.csr_matrix:
+def connectivities(neighbors: Neighbors) -> sp.csr_array:
     """Weigh the edges of a neighbour graph as a fuzzy simplicial set :cite:p:`mcinnes2018umap`, as scanpy does.
 
     Parameters
@@ -115,8 +116,6 @@ def connectivities(neighbors: Neighbors) -> sp.csr_matrix:
     -------
     Symmetric sparse matrix of shape ``(n, n)`` with values in (0, 1] and an empty diagonal.
     """
-    import scipy.sparse as sp
-
     n, k = neighbors.indices.shape
     distances = neighbors.distances.astype(np.float64)
     nearest_other = _first_positive(distances)
@@ -127,11 +126,11 @@ def connectivities(neighbors: Neighbors) -> sp.csr_matrix:
     with np.errstate(divide="ignore", invalid="ignore", under="ignore"):
         weights = np.where(beyond > 0, np.exp(-beyond / scale), 1.0).astype(np.float32)
     weights[neighbors.indices == np.arange(n)[:, None]] = 0.0
-    directed = sp.csr_matrix((weights.ravel(), neighbors.indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
+    directed = _sparse.from_rows(weights.ravel(), neighbors.indices.ravel(), np.arange(0, n * k + 1, k), shape=(n, n))
     directed.eliminate_zeros()
     directed.sort_indices()
     back = directed.T.tocsr()
-    union = sp.csr_matrix(directed + back - directed.multiply(back))
+    union = directed + back - directed.multiply(back)
     union.eliminate_zeros()
     union.sort_indices()
     return union

@@ -123,7 +123,7 @@ VALUES = [
     Case("A7 scaled", with_x(lambda x: (x - x.mean(0)) / x.std(0)), "negative_values", "data", ("negative values, down to -", "looks scaled"), "Pass log-normalised values"),
     Case("A8 all zero", with_x(np.zeros_like), "all_zero", "data", ("All 60 x 30 values of X are zero",), "Pass layer='counts'"),
     Case("A9 empty cells", with_x(empty_rows), "empty_cells", "data", ("2 of 60 cells", "'cell0000003', 'cell0000009'"), "sc.pp.filter_cells"),
-    Case("A12 None", lambda a: ad.AnnData(None, obs=a.obs, var=a.var, layers=dict(a.layers)), "no_matrix", "layer", ("X is None; layers has 'counts'",), "Pass layer='counts'"),
+    Case("A12 None", lambda a: ad.AnnData(None, obs=a.obs, var=a.var, layers={"counts": a.layers["counts"]}), "no_matrix", "layer", ("X is None; layers has 'counts'",), "Pass layer='counts'"),
     Case("A13 object", with_x(lambda x: x.astype(object)), "object_dtype", "data", ("Python objects",), "astype('float32')"),
     Case("A14 masked", with_x(lambda x: np.ma.masked_greater(x, 5)), "masked_array", "data", ("masked array with",), "filled(0)"),
     Case("A17 complex", with_x(lambda x: x.astype(np.complex64)), "unsuitable_dtype", "data", ("dtype complex64",), "real.astype"),

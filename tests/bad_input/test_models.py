@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import anndata
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +20,7 @@ import scipy.sparse as sp
 
 import scssl as ssl
 from scssl import _files
+from scssl.data.calm import calm
 from scssl.models.saved import MANIFEST, WEIGHTS
 
 if TYPE_CHECKING:
@@ -64,6 +68,17 @@ def query(good) -> ad.AnnData:
     return good[60:].copy()
 
 
+def beside_proteins(data: Any) -> Any:
+    """A reference as `impute` takes it: what the model embeds, and the proteins to be averaged."""
+    if not hasattr(data, "obs_names"):
+        return data
+    proteins = anndata.AnnData(np.ones((data.n_obs, 2), dtype=np.float32), obs=data.obs[[]])
+    proteins.var_names = ["p1", "p2"]
+    with calm(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mudata.MuData({"rna": data.copy(), "prot": proteins})
+
+
 CALLS: dict[str, Callable[[Any, Trained], Any]] = {
     "embed": lambda data, made: ssl.tl.embed(data, made.contrasted),
     "Model.embed": lambda data, made: made.contrasted.embed(data),
@@ -73,9 +88,11 @@ CALLS: dict[str, Callable[[Any, Trained], Any]] = {
     "annotate, reference": lambda data, made: ssl.tl.annotate(
         made.cells.copy(), classifier="head", model=made.contrasted, reference=data, label_key="cell_type"
     ),
-    "impute": lambda data, made: ssl.tl.impute(data, made.contrasted, modality="prot", reference=made.cells),
+    "impute": lambda data, made: ssl.tl.impute(
+        data, made.contrasted, modality="prot", reference=beside_proteins(made.cells)
+    ),
     "impute, reference": lambda data, made: ssl.tl.impute(
-        made.cells.copy(), made.contrasted, modality="prot", reference=data
+        made.cells.copy(), made.contrasted, modality="prot", reference=beside_proteins(data)
     ),
     "reconstruct": lambda data, made: ssl.tl.reconstruct(data, made.masked),
 }

@@ -117,14 +117,14 @@ def test_bad_methods_cost_their_own_rows_only(small, bad_methods):
 
 def test_a_fifth_of_the_grid_is_sabotaged(small, bad_methods, monkeypatch):
     """Two lines of ten fail, one of them in one seed only: the others are done, totals stand under both policies."""
-    learn = bad_methods.Works.learn
+    fit = bad_methods.Works.fit
 
-    def sometimes(self, source, run):
+    def sometimes(self, cells, run):
         if run.seed == 1:
             raise RuntimeError("not on Tuesdays")
-        return learn(self, source, run)
+        return fit(self, cells, run)
 
-    monkeypatch.setattr(bad_methods.GivesNan, "learn", sometimes)
+    monkeypatch.setattr(bad_methods.GivesNan, "fit", sometimes)
     monkeypatch.setattr(bad_methods.GivesNan, "represent", bad_methods.Works.represent)
     methods = {f"line {i}": {"method": "works"} for i in range(8)} | {"raises": {}, "gives_nan": {}}
     with pytest.warns(ScsslWarning, match="failed, at least in part"):
@@ -167,7 +167,7 @@ def test_what_failed_is_tried_again(small, bad_methods, tmp_path, monkeypatch):
     monkeypatch.setenv("SCSSL_TEST_LOG", str(log))
     options = {"tasks": ["batch_correction"], "cache_dir": tmp_path / "cache"}
     with monkeypatch.context() as patch:
-        patch.setattr(bad_methods.Works, "learn", bad_methods.Raises.learn)
+        patch.setattr(bad_methods.Works, "fit", bad_methods.Raises.fit)
         with pytest.warns(ScsslWarning, match="'works' failed"):
             compare(small, ["works"], **options)
     assert set(compare(small, ["works"], **options)["status"]) <= {"ok", "not_applicable"}
@@ -188,7 +188,7 @@ import scssl as ssl
 from scssl._registry import METHODS
 from scssl.methods.random import RandomNoise
 def main():
-    @METHODS.register("typed", title="T", family="control", trains=False, summary="s")
+    @METHODS.register("typed", title="T", family="control", compares="off", summary="s")
     class Typed(RandomNoise):
         pass
     adata = anndata.read_h5ad(sys.argv[1])

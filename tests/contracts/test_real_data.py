@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -15,8 +16,10 @@ import scssl as ssl
 from scssl._errors import ScsslWarning
 from scssl._registry import METHODS
 from scssl.data.calm import calm
+from scssl.methods._trained import SelfSupervised
+from scssl.models.applies import obstacles
 
-TRAINED = [name for name in METHODS.names() if METHODS.describe(name).trains]
+TRAINED = [name for name in METHODS.names() if issubclass(METHODS.get(name), SelfSupervised)]
 
 
 @contextmanager
@@ -125,6 +128,31 @@ def test_trains_embeds_and_comes_back(name, cells, tmp_path):
             alone = model.embed(query.mod[first], modality=first)
         there = query.obs_names.isin(query.mod[first].obs_names)
         np.testing.assert_allclose(alone, embedding[there][:, : alone.shape[1]], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS.names() if name not in TRAINED])
+def test_methods_of_other_kinds_embed_and_come_back(name, cells, tmp_path):
+    """What a description says decides whether a method applies, what is read, and what it can embed."""
+    spec = METHODS.describe(name)
+    config = {"max_epochs": 2} if spec.trains else {}
+    against = list(obstacles(spec, cells.known, config=config, batch_key=cells.batch_key))
+    with calm():
+        known, query = cells.known.copy(), cells.query.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries, about small data
+        if against:
+            with pytest.raises(ssl.InputError, match=re.escape(against[0].message)):
+                ssl.tl.fit(known, name, batch_key=cells.batch_key, **config)
+            return
+        model = ssl.tl.fit(known, name, batch_key=cells.batch_key, **config)
+        model.save(tmp_path / "model")
+        again = ssl.load(tmp_path / "model")
+        np.testing.assert_array_equal(again.embed(known), known.obsm[f"X_{name}"])
+        if not spec.inductive:
+            with pytest.raises(ssl.InputError, match="transductive"):
+                again.embed(query)
+        elif not model.module.tells_batches_apart:
+            assert np.isfinite(again.embed(query)).all()
 
 
 @pytest.mark.parametrize(

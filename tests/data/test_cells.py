@@ -1,6 +1,8 @@
-"""Rows as tensors, whatever they come from."""
+"""Cells, whatever they come from: rows, names and codes; and their rows as tensors."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import anndata as ad
 import numpy as np
@@ -9,7 +11,7 @@ import scipy.sparse as sp
 
 import scssl as ssl
 from scssl._errors import InputError, KeyNotFoundError
-from scssl.data.cells import Cells
+from scssl.data.cells import Cells, Codes
 from scssl.data.identity import data_id
 from scssl.train.batches import Batches
 
@@ -158,3 +160,104 @@ def test_identity_is_that_of_the_content(dense, tmp_path):
     renamed.var_names = [f"h{i}" for i in range(G)]
     assert len({name, *others, data_id(renamed, columns=("batch",))}) == 5
     assert ssl.datasets.pbmc68k().shape == (700, 765)
+
+
+# cells are frozen; what is chosen of them are new cells
+
+
+@pytest.fixture
+def adata(dense):
+    return made(sp.csr_matrix(dense))
+
+
+def test_cells_are_frozen(adata):
+    cells = Cells.from_data(adata, batch_key="batch")
+    for name in ("names", "genes", "matrices", "codes", "values"):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(cells, name, None)
+
+
+def test_some_cells_are_those_of_a_part_of_the_object(adata, dense):
+    index = np.array([30, 2, 7, 8, 0])
+    taken = Cells.from_data(adata, batch_key="batch").take(index)
+    part = Cells.from_data(adata[index].copy(), batch_key="batch")
+    assert taken.n_obs == 5
+    assert taken.names.tolist() == part.names.tolist() == ["c30", "c2", "c7", "c8", "c0"]
+    np.testing.assert_array_equal(taken.rows("rna", np.array([4, 1])).toarray(), dense[[0, 2]])
+    np.testing.assert_array_equal(taken.cell, part.cell)
+    np.testing.assert_array_equal(taken.batch, part.batch)
+    assert taken.identity == part.identity
+    assert taken.known == {}
+
+
+def test_some_cells_of_modalities_that_some_lack(mudata):
+    import mudata as md
+
+    mixed = md.MuData({"rna": mudata.mod["rna"].copy(), "prot": mudata.mod["prot"][:100:2].copy()})
+    cells, index = Cells.from_data(mixed), np.arange(90, 110)
+    taken = cells.take(index)
+    np.testing.assert_array_equal(taken.present["prot"], cells.present["prot"][index])
+    assert list(taken.present) == ["prot"]
+    for name in ("rna", "prot"):
+        mine, whole = Batches(taken).take(np.arange(20)), Batches(cells).take(index)
+        np.testing.assert_array_equal(mine.x[name].numpy(), whole.x[name].numpy())
+
+
+def test_other_codes_make_other_cells(adata):
+    cells = Cells.from_data(adata, batch_key="batch")
+    cells.known["a fact"] = 1
+    label = Codes(np.where(np.arange(N) < 5, -1, np.arange(N) % 2), ("x", "y"))
+    labelled = cells.with_codes(label=label)
+    assert Batches(labelled).take(np.array([4, 5, 6])).label.tolist() == [-1, 1, 0]
+    assert labelled.batch_names == cells.batch_names == ("a", "b")
+    assert (list(cells.codes), list(labelled.codes)) == (["batch"], ["batch", "label"])
+    assert (cells.known, labelled.known) == ({"a fact": 1}, {})
+    assert Batches(cells).take(np.array([4])).label is None
+
+
+def test_no_batch_is_known_unless_it_was_asked_for(adata):
+    cells = Cells.from_data(adata)
+    assert cells.batch is None
+    assert cells.batch_names == ()
+    assert Batches(cells).take(np.array([0])).batch is None
+
+
+def test_what_is_hashed_is_all_that_is_read(adata, dense):
+    def identity(data, **options):
+        return Cells.from_data(data, **{"batch_key": "batch"} | options).identity
+
+    changed = dense.copy()
+    changed[5, 5] += 1
+    renamed, moved = adata.copy(), adata.copy()
+    renamed.obs_names = [f"d{i}" for i in range(N)]
+    moved.obs["batch"] = moved.obs["batch"].to_numpy()[::-1]
+    moved.obs.loc["c0", "batch"] = "a"
+    other = [identity(made(changed)), identity(renamed), identity(moved), identity(adata, batch_key=None)]
+    assert len({identity(adata), *other}) == 5
+    assert identity(made(dense)) == identity(adata)
+    words = adata.copy()
+    words.obs["batch"] = words.obs["batch"].astype("category").cat.add_categories("never")
+    assert identity(words) == identity(adata)
+
+
+def test_a_graph_is_made_once_and_anew_for_some_of_the_cells(adata):
+    cells = Cells.from_data(adata, batch_key="batch")
+    graph = cells.graph("knn", 3)
+    assert cells.graph("knn", 3) is graph
+    assert cells.graph("knn", 2) is not graph
+    assert cells.take(np.arange(20)).graph("knn", 3).shape == (20, 20)
+
+
+def test_counts_are_those_of_the_layer_that_holds_them(adata, dense):
+    def read(data, **options):
+        return Cells.from_data(data, values="counts", **options).rows("rna", np.arange(N)).toarray()
+
+    np.testing.assert_array_equal(read(adata), dense)  # there is no layer: X holds them
+    adata.layers["counts"] = adata.X.copy()
+    adata.layers["other"] = adata.X * 3
+    adata.X = adata.X * 0.5
+    np.testing.assert_array_equal(read(adata), dense)
+    np.testing.assert_array_equal(read(adata, layer="other"), dense * 3)
+    np.testing.assert_array_equal(Cells.from_data(adata).rows("rna", np.arange(N)).toarray(), dense / 2)
+    found, _ = Cells.aligned(adata, {"rna": np.array(["g3", "g1"])}, values="counts")
+    np.testing.assert_array_equal(found.rows("rna", np.arange(N)).toarray(), dense[:, [3, 1]])

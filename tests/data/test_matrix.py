@@ -37,8 +37,8 @@ def unsorted() -> sp.csr_matrix:
     return sp.csr_matrix((np.array(data, dtype=np.float32), indices, indptr), shape=base.shape)
 
 
-def check(found: sp.csr_matrix, expected: np.ndarray) -> None:
-    assert isinstance(found, sp.csr_matrix)
+def check(found: sp.csr_array, expected: np.ndarray) -> None:
+    assert isinstance(found, sp.csr_array)
     assert found.dtype == np.float32
     assert found.has_canonical_format
     assert (found.data != 0).all()

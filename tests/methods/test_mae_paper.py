@@ -358,7 +358,7 @@ def test_what_is_reconstructed_are_the_cells_before_views(adata):
     cells, made = Cells.from_data(adata), module("autoencoder", views="gaussian:0.8")
     prepared = type(made).prepare(made.config, cells)
     job = Run("autoencoder", 0, torch.device("cpu"), Sampler.mixed(cells.n_obs, 50), 1, 1e-3, 0.0, prepared=prepared)
-    given, whole = _inputs(made, cells, job, 0, 0, np.arange(50))
+    given, whole = _inputs(made, cells, job, (0, 0), np.arange(50))
     genes = pd.Index(adata.var_names).get_indexer(cells.genes["rna"])
     np.testing.assert_array_equal(whole.x["rna"].numpy(), adata.X[:50][:, genes].toarray())
     assert (given.x["rna"] != whole.x["rna"]).any()

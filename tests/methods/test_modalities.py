@@ -13,11 +13,12 @@ from scssl._errors import InputError, KeyNotFoundError, ScsslWarning
 from scssl._registry import METHODS
 from scssl.data.calm import calm
 from scssl.data.cells import Cells
+from scssl.methods._trained import SelfSupervised
 from scssl.nn.encoders import FUSIONS, Encoder
 from scssl.train.batches import Batch, Batches
 
 N = 90
-TRAINED = [name for name in METHODS.names() if METHODS.describe(name).trains]
+TRAINED = [name for name in METHODS.names() if issubclass(METHODS.get(name), SelfSupervised)]
 QUICK = {"max_epochs": 2, "batch_size": 32}
 RNA, PROT = slice(0, 70), slice(40, N)  # cells that have each modality: 30 have both
 

@@ -11,10 +11,11 @@ import torch
 import scssl as ssl
 from scssl._errors import InputError
 from scssl._registry import METHODS
+from scssl.methods._trained import SelfSupervised
 from scssl.nn.alignment import Alignment, clip
 from scssl.train.batches import Batch
 
-TRAINED = [name for name in METHODS.names() if METHODS.describe(name).trains]
+TRAINED = [name for name in METHODS.names() if issubclass(METHODS.get(name), SelfSupervised)]
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ def test_copy_leaves_the_original(cells, mudata, unchanged):
 def test_copies_of_mudata_make_no_noise_and_no_columns(mudata):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # mudata's use of pandas: shown to nobody but its authors
         made = ssl.pp.recipe(mudata, copy=True)
     assert list(made.obs.columns) == ["cell_type", "batch"]
 
@@ -270,6 +271,24 @@ class TestFunctions:
         np.testing.assert_allclose(recipes.tf_idf(peaks, reference=known).toarray(), expected, rtol=1e-5)
         lonely = sp.csr_matrix(np.eye(3, dtype=np.float32))
         assert recipes.tf_idf(lonely, reference=np.array([True, True, False])).toarray()[2].sum() == 0
+
+    @pytest.mark.filterwarnings("ignore")  # of muon, about cells and peaks without counts
+    def test_muon_agrees_where_the_definition_is_the_same(self):
+        muon = pytest.importorskip("muon")
+        counts = self.counts.copy()
+        counts[3], counts[:, 7] = 0, 0
+        counts = sp.csr_matrix(counts, dtype=np.float32)
+        counts.eliminate_zeros()
+        theirs = muon.prot.pp.clr(ad.AnnData(counts.copy()), axis=1, inplace=False).X
+        np.testing.assert_allclose(recipes.clr(counts).toarray(), theirs.toarray(), rtol=2e-6)
+
+        def tfidf(matrix: sp.csr_matrix) -> np.ndarray:
+            how = {"log_tf": False, "log_idf": False, "log_tfidf": True, "inplace": False}
+            return sp.csr_matrix(muon.atac.pp.tfidf(ad.AnnData(matrix.copy()), **how)).toarray()
+
+        open_peaks = (counts > 0).astype(np.float32)
+        np.testing.assert_allclose(recipes.tf_idf(open_peaks).toarray(), tfidf(open_peaks), rtol=2e-6)
+        assert np.abs(recipes.tf_idf(counts).toarray() - tfidf(counts)).max() > 0.1
 
     def test_most_frequent(self):
         mask = recipes.most_frequent(self.counts, 10)

@@ -279,9 +279,7 @@ def test_the_loss_is_cross_entropy(cells, pretrained):
     logits = module.classifier(module.embed(batch)).detach().double().numpy()
     logp = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     w = weights.numpy()[label]
-    assert float(terms["loss"].detach()) == pytest.approx(
-        -(w * logp[np.arange(20), label]).sum() / w.sum(), rel=1e-5
-    )
+    assert float(terms["loss"].detach()) == pytest.approx(-(w * logp[np.arange(20), label]).sum() / w.sum(), rel=1e-5)
     assert float(terms["accuracy"]) == pytest.approx((logits.argmax(1) == label).mean())
 
 

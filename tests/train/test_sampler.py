@@ -61,3 +61,38 @@ def test_a_pool_too_small_for_statistics_joins_the_smallest_batch():
 def test_only_small_batches():
     sampler = Sampler.by_batch(np.repeat([0, 1], [10, 12]), ["a", "b"], 256)
     assert [len(p) for p in sampler.epoch(0, 0)] == [22]
+
+
+def test_some_cells_alone():
+    codes = np.repeat([0, 1, 2], [300, 100, 40])
+    sampler = Sampler.by_batch(codes, ["a", "b", "c"], 64)
+    some = np.random.default_rng(0).permutation(440)[:200]
+    parts = sampler.only(some).epoch(3, 1)
+    assert sorted(np.concatenate(parts).tolist()) == sorted(some.tolist())
+    assert all(len(set(codes[p])) == 1 for p in parts)
+    assert max(map(len, parts)) <= 64
+    assert sampler.only(some).n_obs == 200
+    rest = np.setdiff1d(np.arange(440), some)
+    for kept, left_out in zip(sampler.only(some).pools, sampler.without(rest).pools, strict=True):
+        np.testing.assert_array_equal(kept, left_out)
+
+
+def test_only_all_cells_is_no_change():
+    for sampler in (Sampler.mixed(101, 20), Sampler.mixed(5000, 64).in_blocks(100)):
+        everything = sampler.only(np.arange(sampler.n_obs)[::-1])
+        assert everything.n_obs == sampler.n_obs
+        assert all(map(np.array_equal, everything.epoch(2, 5), sampler.epoch(2, 5)))
+
+
+def test_batches_without_any_of_the_cells_are_not_drawn():
+    sampler = Sampler.by_batch(np.repeat([0, 1], [50, 60]), ["a", "b"], 32).only(np.arange(60, 70))
+    assert [len(pool) for pool in sampler.pools] == [10]
+    assert [len(part) for part in sampler.epoch(0, 0)] == [10]
+
+
+def test_some_cells_of_a_file_stay_in_blocks():
+    sampler = Sampler.mixed(10_000, 64).in_blocks(100)
+    some = np.arange(0, 10_000, 3)
+    buffers = sampler.only(some).buffers(0, 0)
+    assert (sampler.only(some).block, sampler.only(some).per_buffer) == (sampler.block, sampler.per_buffer)
+    assert sorted(np.concatenate([part for parts in buffers for part in parts]).tolist()) == some.tolist()

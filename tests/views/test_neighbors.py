@@ -344,7 +344,9 @@ def test_modalities_share_the_graph(mudata):
     view.prepare(cells)
     assert [key for key in cells.known if ":" in key] == ["mnn:3"]
     index = np.arange(mudata.n_obs)
-    batch = views.pipeline.augment(Batches(cells).take(index), [view], Batches(cells), index, seed=0, counters=(0, 0, 0))
+    batch = views.pipeline.augment(
+        Batches(cells).take(index), [view], Batches(cells), index, seed=0, counters=(0, 0, 0)
+    )
     graph = cells.known["mnn:3"]
     for name, x in batch.x.items():
         plain = Batches(cells).values(name, index)
@@ -369,7 +371,9 @@ def test_partners_are_measured_in_the_modality_that_is_mixed(mudata):
     order = mudata.obs_names.get_indexer(lacking.obs_names)
     assert (order == np.arange(120)).all()
     index, there = np.arange(120), cells.present["prot"]
-    batch = views.pipeline.augment(Batches(cells).take(index), [view], Batches(cells), index, seed=0, counters=(0, 0, 0))
+    batch = views.pipeline.augment(
+        Batches(cells).take(index), [view], Batches(cells), index, seed=0, counters=(0, 0, 0)
+    )
     plain = Batches(whole).values("prot", index)
     for i in index[there]:
         known = [j for j in rna.indices[rna.indptr[i] : rna.indptr[i + 1]] if there[j]]

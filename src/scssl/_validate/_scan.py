@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BLOCK_VALUES = 2**22  # values in memory at a time
 SAMPLE = 2**20  # values above zero that are looked at for fractions
+CELLS = 256  # cells whose scale is measured; their totals agree or do not, however many there are
+CELLS_OF_BATCH = (8, 32)  # of each batch, fewer where there are many batches
+CELLS_OF_BATCHES = 2048
 
 
 @dataclass
@@ -24,10 +28,11 @@ class Scan:
     """Cells with a value other than zero."""
     cells_used: np.ndarray
     """The same, in the genes that will be used."""
-    genes: np.ndarray
-    """Genes with a value other than zero."""
+    n_cells: np.ndarray
+    """Batches x genes: the number of cells with a value other than zero; one row if no batches are told apart."""
     totals: np.ndarray
     """Sum of each cell."""
+    batches: np.ndarray | None = field(default=None, repr=False)
     low: float = 0.0
     high: float = 0.0
     n_nan: int = 0
@@ -36,8 +41,15 @@ class Scan:
     n_negative: int = 0
     first_negative: tuple[int, int] = (-1, -1)
     identical: bool = False
+    some: sp.csr_matrix = field(default_factory=lambda: sp.csr_matrix((0, 0)), repr=False)
+    """All values of some cells, those that were asked for."""
     seen: int = field(default=0, repr=False)
     fractional: int = field(default=0, repr=False)
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Genes with a value other than zero."""
+        return np.asarray(self.n_cells.any(axis=0))
 
     @property
     def fractions(self) -> float:
@@ -45,21 +57,45 @@ class Scan:
         return self.fractional / self.seen if self.seen else 0.0
 
 
-def scan(stored: Any, used: np.ndarray) -> Scan:
-    """Look at every value once."""
+def some_of(n_obs: int, batches: np.ndarray | None = None) -> np.ndarray:
+    """Positions of cells to look at more closely: from all over the object, and some of every batch."""
+    chosen = [_spread_over(np.arange(n_obs), CELLS)]
+    if batches is not None and n_obs:
+        order = np.argsort(batches, kind="stable")
+        each = np.split(order, np.flatnonzero(np.diff(batches[order])) + 1)
+        least, most = CELLS_OF_BATCH
+        chosen += [_spread_over(of, int(np.clip(CELLS_OF_BATCHES // len(each), least, most))) for of in each]
+    return np.unique(np.concatenate(chosen))
+
+
+def _spread_over(positions: np.ndarray, n: int) -> np.ndarray:
+    return positions[np.linspace(0, len(positions) - 1, min(n, len(positions))).astype(np.int64)]
+
+
+def scan(stored: Any, used: np.ndarray, picked: np.ndarray | None = None, batches: np.ndarray | None = None) -> Scan:
+    """Look at every value once, and keep those of the cells at the positions `picked`.
+
+    `batches`: code of the batch of each cell, where genes are to be counted in each of them.
+    """
     n_obs, n_vars = stored.shape
     found = Scan(
         used=used,
         cells=np.zeros(n_obs, dtype=bool),
         cells_used=np.zeros(n_obs, dtype=bool),
-        genes=np.zeros(n_vars, dtype=bool),
+        n_cells=np.zeros((1 if batches is None or not n_obs else int(batches.max()) + 1, n_vars), dtype=np.int64),
+        batches=batches,
         totals=np.zeros(n_obs),
     )
+    kept = []
     for row, column, block in blocks(stored):
+        if picked is not None:
+            kept.append(_picked(block, row, picked))
         if hasattr(block, "tocsr"):
             _sparse(found, block, row, column)
         else:
             _dense(found, block, row)
+    if kept:
+        found.some = _stacked(kept, by_column=getattr(stored, "format", "") == "csc")
     if n_obs > 1 and found.n_bad == 0 and np.ptp(found.totals) == 0 and found.cells.any():
         found.identical = _identical(stored)
     return found
@@ -78,6 +114,20 @@ def blocks(stored: Any) -> Iterator[tuple[int, int, Any]]:
         yield (0, start, part) if by_column else (start, 0, part)
 
 
+def _picked(block: Any, row: int, picked: np.ndarray) -> sp.csr_matrix:
+    """The cells at some positions, as far as they are in the block."""
+    inside = picked[(picked >= row) & (picked < row + block.shape[0])] - row
+    rows = block[inside]
+    half = rows.dtype == np.float16  # which scipy does not know
+    return sp.csr_matrix(rows.astype(np.float32) if half else rows)
+
+
+def _stacked(parts: list[sp.csr_matrix], *, by_column: bool) -> sp.csr_matrix:
+    whole = sp.csr_matrix(sp.hstack(parts) if by_column else sp.vstack(parts))
+    whole.eliminate_zeros()
+    return whole
+
+
 def _sparse(found: Scan, block: Any, row: int, column: int) -> None:
     major = np.repeat(np.arange(len(block.indptr) - 1, dtype=np.int64), np.diff(block.indptr))
     rows, columns = (block.indices, major) if block.format == "csc" else (major, block.indices)
@@ -88,10 +138,18 @@ def _sparse(found: Scan, block: Any, row: int, column: int) -> None:
         rows, columns, values = rows[there], columns[there], values[there]
     cells, genes = (slice(first, first + n) for first, n in zip((row, column), block.shape, strict=True))
     found.cells[cells][rows] = True
-    found.genes[genes][columns] = True
+    found.n_cells[:, genes] += _counted(found, rows, columns, cells, block.shape[1])
     found.cells_used[cells][rows[found.used[genes][columns]]] = True
     found.totals[cells] += np.bincount(rows, weights=values, minlength=block.shape[0])
     _fractions(found, values)
+
+
+def _counted(found: Scan, rows: np.ndarray, columns: np.ndarray, cells: slice, width: int) -> np.ndarray:
+    """Cells of each batch that have each gene of a block."""
+    if found.batches is None:
+        return np.bincount(columns, minlength=width)
+    n = len(found.n_cells)
+    return np.bincount(found.batches[cells][rows] * width + columns, minlength=n * width).reshape(n, width)
 
 
 def _dense(found: Scan, block: object, row: int) -> None:
@@ -102,7 +160,12 @@ def _dense(found: Scan, block: object, row: int) -> None:
     cells = slice(row, row + len(block))
     found.cells[cells] = there.any(axis=1)
     found.cells_used[cells] = there[:, found.used].any(axis=1)
-    found.genes |= there.any(axis=0)
+    if found.batches is None:
+        found.n_cells += there.sum(axis=0)
+    else:
+        codes = found.batches[cells]
+        for code in np.unique(codes):
+            found.n_cells[code] += there[codes == code].sum(axis=0)
     found.totals[cells] = block.sum(axis=1, dtype=np.float64)
     if found.seen < SAMPLE:
         _fractions(found, block[there])

@@ -9,7 +9,7 @@ import pandas as pd
 from scssl._parts import multimodal
 from scssl._validate._problem import ERROR, WARNING, Problem
 from scssl._validate.places import disagreement, found, present
-from scssl._words import listed
+from scssl._words import canonical, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def _values(data: Data, name: str, parameter: str) -> tuple[pd.Series | None, li
     problems = list(present(data, name, parameter))
     if problems:
         return None, problems
-    values = cast("pd.Series", found(data, name))  # it is present
+    values = cast("pd.Series", found(data, name))
     problems = list(_usable(data, values, name, parameter))
     if any(p.severity == ERROR for p in problems):
         return None, problems
@@ -156,11 +156,14 @@ def _groups(values: pd.Series, name: str, parameter: str) -> Iterator[Problem]:
         message = f"{parameter}={name!r} is different in each of the {cells} cells."
         yield Problem(f"{kind}_unique_per_cell", parameter, message, "Pass a column that names groups of cells.")
     else:
-        folded = text.str.strip().str.lower()
+        folded = text.map(canonical)
         alike = text[folded.duplicated(keep=False)].tolist()
         if alike:
-            message = f"{parameter}={name!r} has values that differ only by case or spaces: {listed(alike, _SHOWN)}."
-            fix = f"If they mean the same: adata.obs[{name!r}] = adata.obs[{name!r}].str.strip().str.lower()"
+            numbers = all(canonical(value).lstrip("-").replace(".", "", 1).isdigit() for value in alike)
+            how = "are one number in several spellings" if numbers else "differ only by case or spaces"
+            message = f"{parameter}={name!r} has values that {how}: {listed(alike, _SHOWN)}."
+            brought = ".astype(float)" if numbers else ".str.strip().str.lower()"
+            fix = f"If they mean the same: adata.obs[{name!r}] = adata.obs[{name!r}]{brought}"
             yield Problem(f"{kind}_values_alike", parameter, message, fix, WARNING)
 
 

@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from scssl import _keys
+from scssl._validate import on_scale, silent
 from scssl._validate._problem import ERROR, WARNING, Problem
-from scssl._validate._scan import Scan, scan
+from scssl._validate._scan import Scan, scan, some_of
+from scssl._validate.on_scale import Place
 from scssl._words import listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    import pandas as pd
     from anndata import AnnData
 
 COUNTS, LOG1P = "counts", "log1p"
 EXPECTED = {"log": LOG1P, "counts": COUNTS}
 """Scale to look for, by the values that a method reads (`MethodSpec.values`)."""
-HIGHEST_LOG = 16.0  # log1p of ten million is 16.1: logarithms of normalised counts stay below
 LARGEST = float(np.finfo(np.float32).max)  # in which all is computed
-EXACT = 2.0**24  # whole numbers above this are not exact in float32
+MOST_BATCHES = 64  # for which genes are counted, batches x genes
 _SHOWN = 5
 
 
+@dataclass(frozen=True)
+class Aim:
+    """What values are for, beyond the scale that is needed.
+
+    Parameters
+    ----------
+    kind
+        Of the modality: ``"rna"``, ``"protein"``, ``"atac"``; empty if its name does not say.
+    batches
+        Batch of each cell, where it is known.
+    summed
+        Positions of the genes of a model; by default those that will be used.
+    keep
+        Is given what was measured, see :class:`~scssl._validate.on_scale.Look`.
+    """
+
+    kind: str = "rna"
+    batches: pd.Series | None = None
+    summed: np.ndarray | None = None
+    keep: Callable[[on_scale.Look], object] | None = None
+
+
 def matrix(
-    adata: AnnData, *, layer: str | None = None, expects: str | None = None, genes: object = None
+    adata: AnnData,
+    *,
+    layer: str | None = None,
+    expects: str | None = None,
+    genes: object = None,
+    aim: Aim | None = None,
 ) -> Iterator[Problem]:
     """Check the values of an AnnData; they are read by blocks and never made dense as a whole.
 
@@ -43,6 +72,8 @@ def matrix(
         The genes that will be used: the name of a column of ``var``, a boolean mask, or ``None`` for all. As in
         :func:`scssl.tl.fit`, a column ``highly_variable`` that does not exist means all. Genes that are zero in all
         cells are told of only if this is given.
+    aim
+        Kind of the modality, batches, genes of a model. By default RNA of one batch.
     """
     stored, problems = _stored(adata, layer)
     yield from problems
@@ -54,11 +85,22 @@ def matrix(
         return
     name = _slot(layer)
     parameter = "layer" if layer is not None else "data"
-    found = scan(stored, used)
+    aim = aim or Aim()
+    summed = used if aim.summed is None else aim.summed
+    codes, batches = _coded(aim.batches)
+    picked = some_of(adata.n_obs, codes)
+    found = scan(stored, used, picked, codes if 1 < len(batches) <= MOST_BATCHES else None)
     yield from _numbers(adata, found, name, parameter)
     if found.n_bad == 0:
-        yield from _scale(found, name, parameter, expects, adata)
-        yield from _empty(adata, found, name, parameter, expects)
+        seen = on_scale.look(adata, found, aim.batches, summed, picked)
+        if aim.keep is not None:
+            aim.keep(seen)
+        place = Place(name, parameter, on_scale.counts_of(adata, name), aim.kind)
+        yield from _scale(found, seen, place, expects, adata)
+        yield from _empty(adata, found, place, expects)
+        if found.batches is not None:
+            sizes = dict(zip(batches, np.bincount(found.batches).tolist(), strict=True))
+            yield from silent.batches(found.n_cells, sizes, _mask(summed, adata.n_vars), adata.var_names, "batch_key")
         if genes is not None:
             yield from _silent(adata, found, parameter)
 
@@ -68,9 +110,23 @@ def there(adata: object, layer: str | None) -> Iterator[Problem]:
     yield from _stored(adata, layer)[1]
 
 
-def log_normalised(found: Scan) -> bool:
-    """Whether values look like logarithms: mostly fractions, none negative, none large."""
-    return found.fractions > 0.5 and found.low >= 0 and found.high < HIGHEST_LOG
+def expected(values: str, kind: str) -> str | None:
+    """Scale to look for in a modality: counts only where it is known that the modality has some."""
+    return None if values == COUNTS and not kind else EXPECTED[values]
+
+
+def _coded(batches: pd.Series | None) -> tuple[np.ndarray | None, list[str]]:
+    """Codes and names of the batches, in the order in which they occur."""
+    if batches is None:
+        return None, []
+    codes, names = pd.factorize(batches)
+    return codes, [str(name) for name in names]
+
+
+def _mask(positions: np.ndarray, n: int) -> np.ndarray:
+    mask = np.zeros(n, dtype=bool)
+    mask[positions] = True
+    return mask
 
 
 def _slot(layer: str | None) -> str:
@@ -83,7 +139,7 @@ def _stored(adata: AnnData, layer: str | None) -> tuple[Any, list[Problem]]:
         message = f"The object is backed by {str(adata.filename)!r}, and that file is closed."
         fix = "Open it again: adata = anndata.read_h5ad(path, backed='r'), or load it before with adata.to_memory()."
         return None, [Problem("closed_file", "data", message, fix)]
-    layers = [str(name) for name in adata.layers]
+    layers = _keys.layers(adata)
     if layer is not None and layer not in layers:
         message = f"layer={layer!r} does not exist; layers has {listed(layers)}."
         fix = nearest(layer, layers) or f"Put the values there, e.g. adata.layers[{layer!r}] = adata.X, or pass layer=."
@@ -157,76 +213,51 @@ def _numbers(adata: AnnData, found: Scan, name: str, parameter: str) -> Iterator
     yield Problem("not_finite_values", parameter, message, fix)
 
 
-def _scale(found: Scan, name: str, parameter: str, expects: str | None, adata: AnnData) -> Iterator[Problem]:
+def _scale(found: Scan, seen: on_scale.Look, place: Place, expects: str | None, adata: AnnData) -> Iterator[Problem]:
     """Whether the values are on the scale that is needed."""
     if not found.cells.any():
-        message = f"All {adata.n_obs} x {adata.n_vars} values of {name} are zero."
-        yield Problem("all_zero", parameter, message, _other_layer(adata, name))
-    elif expects is not None and found.n_negative:
+        message = f"All {adata.n_obs} x {adata.n_vars} values of {place.name} are zero."
+        yield Problem("all_zero", place.parameter, message, _other_layer(adata, place.name))
+    elif found.n_negative and expects is not None and (expects == COUNTS or place.kind == "rna"):
         cell, gene = adata.obs_names[found.first_negative[0]], adata.var_names[found.first_negative[1]]
         message = (
-            f"{name} holds {found.n_negative} negative values, down to {found.low:.4g} (first: cell {cell!r}, gene {gene!r})."
-            " It looks scaled or corrected."
+            f"{place.name} holds {found.n_negative} negative values, down to {found.low:.4g} (first: cell {cell!r}, gene "
+            f"{gene!r}). It looks scaled or corrected."
         )
         wanted = "counts" if expects == COUNTS else "log-normalised values"
-        layer = _other_layer(adata, name) if expects == COUNTS else _recipe_from_counts(adata, name)
-        yield Problem("negative_values", parameter, message, f"Pass {wanted}. {layer}".strip())
+        layer = _other_layer(adata, place.name) if expects == COUNTS else _recipe_from_counts(place)
+        yield Problem("negative_values", place.parameter, message, f"Pass {wanted}. {layer}".strip())
     elif expects == COUNTS:
-        yield from _not_counts(found, name, parameter, adata)
+        yield from on_scale.counts(found, seen, place, _other_layer(adata, place.name))
     elif expects == LOG1P:
-        yield from _not_logged(found, name, parameter, adata)
+        yield from on_scale.logarithms(found, seen, place)
 
 
-def _not_counts(found: Scan, name: str, parameter: str, adata: object) -> Iterator[Problem]:
-    share = f"{found.fractions:.0%} of the values above zero are not whole numbers, the largest is {found.high:.4g}"
-    if log_normalised(found):
-        fix = _other_layer(adata, name) or "If there are no counts, use a method that takes log-normalised values."
-        yield Problem("looks_log_normalised", parameter, f"{name} looks log-normalised: {share}.", fix)
-    elif found.fractions > 0:
-        message = f"{name} is taken for counts, but {share}."
-        yield Problem(
-            "fractional_counts", parameter, message, "Corrected counts are fine, rounding is not needed.", WARNING
-        )
-    if found.high > EXACT:
-        message = f"{name} holds counts up to {found.high:.4g}; above 16,777,216 they are not exact in float32."
-        yield Problem("counts_not_exact", parameter, message, severity=WARNING)
-
-
-def _not_logged(found: Scan, name: str, parameter: str, adata: object) -> Iterator[Problem]:
-    fix = "Run ssl.pp.recipe(adata) first, which keeps the counts in a layer and log-normalises."
-    if found.fractions == 0 and found.high > 1:
-        message = f"{name} looks like counts: whole numbers up to {found.high:.4g}. Log-normalised values are needed."
-        yield Problem("looks_like_counts", parameter, message, fix)
-    elif found.high > 2 * HIGHEST_LOG:
-        message = (
-            f"{name} holds values up to {found.high:.4g}, too large for logarithms: it looks normalised, not logged."
-        )
-        yield Problem("looks_not_logged", parameter, message, fix)
-
-
-def _recipe_from_counts(adata: AnnData, name: str) -> str:
+def _recipe_from_counts(place: Place) -> str:
     """The line that makes log-normalised values again, if the counts are there."""
-    kept = _keys.COUNTS_LAYER in adata.layers and _slot(_keys.COUNTS_LAYER) != name
-    return f"Start again from the counts: ssl.pp.recipe(adata, layer={_keys.COUNTS_LAYER!r})." if kept else ""
+    return f"Start again from the counts: {place.recipe()}." if place.counts else ""
 
 
 def _other_layer(adata: AnnData, name: str) -> str:
     """The line that reads counts from elsewhere, if there is such a layer."""
-    layers = [str(layer) for layer in adata.layers if _slot(str(layer)) != name]
+    layers = [layer for layer in _keys.layers(adata) if _slot(layer) != name]
     chosen = next((layer for layer in (_keys.COUNTS_LAYER, "raw_counts", "raw") if layer in layers), "")
     if chosen:
         return f"Pass layer={chosen!r}."
     return f"Pass layer= if one of the layers {listed(layers)} holds them." if layers else ""
 
 
-def _empty(adata: AnnData, found: Scan, name: str, parameter: str, expects: str | None) -> Iterator[Problem]:
+def _empty(adata: AnnData, found: Scan, place: Place, expects: str | None) -> Iterator[Problem]:
+    name, parameter = place.name, place.parameter
     if not found.cells.any():
         return
     empty, unused = ~found.cells, found.cells & ~found.cells_used
     if empty.any():
         message = f"{int(empty.sum())} of {adata.n_obs} cells have no value above zero in {name} ({_first(adata.obs_names, empty)})."
         fix = "Drop them: sc.pp.filter_cells(adata, min_counts=1)."
-        yield Problem("empty_cells", parameter, message, fix, WARNING if expects is None else ERROR)
+        yield Problem(
+            "empty_cells", parameter, message, fix, WARNING if expects is None or place.kind != "rna" else ERROR
+        )
     if unused.any():
         message = (
             f"{int(unused.sum())} of {adata.n_obs} cells have only zeros in the {int(found.used.sum())} selected genes "
@@ -242,9 +273,9 @@ def _empty(adata: AnnData, found: Scan, name: str, parameter: str, expects: str 
 
 def _silent(adata: AnnData, found: Scan, parameter: str) -> Iterator[Problem]:
     """Selected genes that no cell has. Not asked of cells to be embedded, where they are nothing unusual."""
-    silent = ~found.genes & found.used
-    if silent.any():
-        message = f"{int(silent.sum())} of {int(found.used.sum())} genes are zero in all cells ({_first(adata.var_names, silent)})."
+    never = ~found.genes & found.used
+    if never.any():
+        message = f"{int(never.sum())} of {int(found.used.sum())} genes are zero in all cells ({_first(adata.var_names, never)})."
         yield Problem("empty_genes", parameter, message, "sc.pp.filter_genes(adata, min_cells=1) drops them.", WARNING)
 
 

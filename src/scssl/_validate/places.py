@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from scssl._types import Data
 
+_MOST_GROUPS = 256  # looked at one by one
+_CELLS_OF_GROUP = 8  # on average; fewer cells say nothing of their group
+
 
 def places(data: Data, name: str) -> dict[str, pd.Series]:
     """The columns that `name` may mean, by the place where they stand, one value a cell; the first ones count most.
@@ -56,6 +59,20 @@ def found(data: object, name: str) -> pd.Series | None:
             break
         first = _completed(first, other)
     return first if first.isna().any() else first.infer_objects()
+
+
+def groups(data: object, name: object, cells: pd.Index) -> pd.Series | None:
+    """The value of the column for some cells as text, where it tells groups of cells apart; else ``None``.
+
+    For looks at each batch for itself, before and beside the checks of the column: none is needed.
+    """
+    values = found(data, name) if isinstance(name, str) else None
+    if not isinstance(values, pd.Series) or values.isna().any():
+        return None
+    text = values.astype(str)
+    text = text if text.index.equals(cells) else text.reindex(cells)
+    n = text.nunique()
+    return text if n <= _MOST_GROUPS and n * _CELLS_OF_GROUP <= len(text) else None
 
 
 def disagreement(data: Data, name: str, parameter: str) -> Iterator[Problem]:

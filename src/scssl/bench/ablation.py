@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scssl._types import Facts, Json
+    from scssl.views import View
 
 _METHOD, _VIEWS = "method", "views"
 
@@ -83,7 +84,7 @@ def _views(value: object) -> str:
     return "+".join(map(_view, resolve(value))) or "none"
 
 
-def _view(view: Any) -> str:
+def _view(view: View) -> str:
     plain = type(view)()
     described, usual = view.describe(), plain.describe()
     said = {name: text(v) for name, v in described.items() if name != "view" and v != usual[name]}

@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 OURS = "scssl"
-SPEAKING = ("_cite", "_clock", "_errors", "_files", "_registry", "_results", "_settings", "_validate", "_words")
+SPEAKING = (
+    "_cite",
+    "_clock",
+    "_errors",
+    "_files",
+    "_registry",
+    "_results",
+    "_settings",
+    "_specs",
+    "_types",
+    "_validate",
+    "_words",
+)
 """Foundation that says, checks and writes: no number depends on it."""
 RECORDING = (
     "models.card",

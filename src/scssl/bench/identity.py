@@ -15,7 +15,7 @@ from scssl import _keys
 from scssl._parts import modalities
 from scssl._registry import METHODS, METRICS, TASKS
 from scssl.bench import code
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.container import counts_layer, parts_of
 from scssl.data.gene_sets import identity_of as identity_of_sets
 from scssl.data.identity import data_id
@@ -100,7 +100,7 @@ class Content:
         if key is None:
             return ""
         return self._once(
-            ("column", key), lambda: _sha("\0".join(column(self.data, key, parameter=key).astype(str)).encode())
+            ("column", key), lambda: _sha("\0".join(as_text(column(self.data, key, parameter=key))).encode())
         )
 
     def choice(self, name: str, part: AnnData) -> list[object]:

@@ -123,6 +123,8 @@ def _quiet(done: Done) -> Iterator[None]:
     """Nothing is said while a job runs; warnings are noted, and said once for all jobs."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        for unshown in (DeprecationWarning, PendingDeprecationWarning):  # one library to the authors of another
+            warnings.simplefilter("ignore", unshown)
         with _settings.settings.override(verbosity=min(int(_settings.settings.verbosity), 1)):
             yield
     done.notes += dict.fromkeys((issubclass(w.category, ScsslWarning), str(w.message)) for w in caught)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scssl import _keys
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.container import parts_of, without
 from scssl.data.kinds import kind_of
 from scssl.data.matrix import csr
@@ -53,7 +53,7 @@ def _taught(model: Model, training: Data, entry: Entry, setting: Setting, *, see
     key = str(setting.question.label_key)
     if unlabelled is not None:
         labels = column(training, key, parameter="label_key").astype(object)
-        training.obs[key] = labels.mask(labels.astype(str).isin(unlabelled))
+        training.obs[key] = labels.mask(as_text(labels).isin(unlabelled))
     shared = {"layer": setting.layer, "accelerator": setting.accelerator, "seed": seed, "progress": False}
     return finetune(training, model, entry.tuning(key, **shared))
 
@@ -70,7 +70,7 @@ def _choose_genes_again(training: object, request: Request) -> None:
 
 def _variable(training: Data, part: AnnData, done: Json, layer: str | None) -> np.ndarray:
     key = done.get("batch_key")
-    batch = column(training, key, parameter="batch_key").astype(str)[part.obs_names].to_numpy() if key else None
+    batch = as_text(column(training, key, parameter="batch_key"))[part.obs_names].to_numpy() if key else None
     values = csr(part, layer=_keys.COUNTS_LAYER if done["flavor"].startswith("seurat_v3") else layer)
     marked = select_genes(values, done["n_top_genes"], batch=batch, flavor=done["flavor"])
     return marked & (np.bincount(values.indices, minlength=part.n_vars) > 0)

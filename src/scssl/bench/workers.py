@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, as_completed
@@ -200,6 +201,8 @@ def _not_started(error: Exception) -> ScsslError:
     return ScsslError(msg, code="no_worker", parameter="timeout", fix=fix)
 
 
+# loky replaces a process that grows by 300 MB after its first task, and the libraries of a job alone come to that
+_LIBRARIES = ("scssl.models.fit", "sklearn.neighbors", "torch._dynamo")
 _here: list[Any] = []  # data and bench of a child process
 
 
@@ -211,6 +214,8 @@ def _start(data: object, bench: Bench, added: dict[str, Json], threads: int) -> 
     import torch
 
     torch.set_num_threads(threads)
+    for library in _LIBRARIES:
+        importlib.import_module(library)
     threadpool_limits(threads)
     _adopt(added)
     _here[:] = [data, bench]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ VERSION = r"\.\d+$"
 
 _ENSEMBL = re.compile(r"^ENS([A-Z]{3,4})?G\d{6,}(\.\d+)?$")
 _SHOWN = 5
+_LOWER = "or embed with fewer: ssl.tl.embed(adata, model, min_coverage=...); absent genes are zero, which moves the embedding the further the more there are."
 _RAW = "embed adata.raw.to_adata() instead, if its values are on the scale of the model."
 
 
@@ -39,36 +40,77 @@ class Alignment:
         Genes of the model.
     n_query
         Genes of the query.
+    names
+        Names of the genes of the model.
     missing
         Names of the genes that the query lacks, in the order of the model; they are read as zero.
     reordered
         Whether the genes that were found stand in another order.
     in_raw
         Number of the missing genes that ``raw`` of the query has.
+    silent
+        Names of genes that were found and are zero in every cell, although cells like those of the model have them: as good
+        as missing.
+    n_obs
+        Cells of the query, if genes are silent.
     """
 
     positions: np.ndarray
     n_found: int
     n_model: int
     n_query: int
+    names: np.ndarray
     missing: tuple[str, ...] = ()
     reordered: bool = False
     in_raw: int = 0
+    silent: tuple[str, ...] = ()
+    n_obs: int = 0
+
+    @property
+    def n_measured(self) -> int:
+        """Genes that were found and are not silent."""
+        return self.n_found - len(self.silent)
 
     @property
     def coverage(self) -> float:
-        """Share of the model's genes that were found."""
-        return self.n_found / self.n_model
+        """Share of the model's genes that were found and are not silent."""
+        return self.n_measured / self.n_model
 
     @property
     def note(self) -> str:
         """What a user should be warned of; empty if every gene was found."""
-        if not self.missing:
-            return ""
-        found = f"{self.n_found} of {self.n_model} genes of the model were found ({self.coverage:.1%})"
-        raw = f" adata.raw has {self.in_raw} of them: {_RAW}" if self.in_raw else ""
-        gone = listed(list(self.missing), _SHOWN)
-        return f"{found}; the {len(self.missing)} missing ones are read as zero: {gone}.{raw}"
+        sentences = []
+        if self.missing:
+            found = (
+                f"{self.n_found} of {self.n_model} genes of the model were found ({self.n_found / self.n_model:.1%})"
+            )
+            raw = f" adata.raw has {self.in_raw} of them: {_RAW}" if self.in_raw else ""
+            gone = listed(list(self.missing), _SHOWN)
+            sentences.append(f"{found}; the {len(self.missing)} missing ones are read as zero: {gone}.{raw}")
+        if self.silent:
+            sentences.append(
+                f"{len(self.silent)} of the {self.n_found} genes found are zero in all {self.n_obs} cells, although cells like "
+                f"those of the training have them: {listed(list(self.silent), _SHOWN)}. They seem not to be measured and "
+                f"filled with zeros, and count as missing ({self.coverage:.1%} of the genes of the model are left)."
+            )
+        return " ".join(sentences)
+
+    def without(self, silent: np.ndarray, n_obs: int, *, minimum: float) -> Alignment:
+        """The same with some genes of the model known to be silent in all cells of the query.
+
+        Raises
+        ------
+        InputError
+            If fewer than `minimum` of the genes are left.
+        """
+        if not silent.any():
+            return self
+        made = replace(self, silent=tuple(self.names[silent].tolist()), n_obs=n_obs)
+        if made.coverage < minimum:
+            msg = f"{made.note} At least {minimum:.0%} are needed."
+            fix = "Take the genes from the study of the query where they were measured, " + _LOWER
+            raise InputError(msg, code="too_few_genes", parameter="data", fix=fix)
+        return made
 
     @property
     def report(self) -> str:
@@ -122,6 +164,7 @@ def align(
         n_found=n_found,
         n_model=len(model),
         n_query=len(query),
+        names=np.asarray(model, dtype=object),
         missing=tuple(model[absent].tolist()),
         reordered=bool((np.diff(found) < 0).any()),
         in_raw=kept,
@@ -182,7 +225,7 @@ def _diagnose(query: pd.Index, model: pd.Index, n_found: int) -> tuple[str, str]
             else f"The query has {kinds[0]}, the model {kinds[1]}."
         )
         return who, "Put the names that the model uses into var_names; model.features holds them, by modality."
-    return "", "Pass the data with all measured genes, not a selection made on the query."
+    return "", f"Pass the data with all measured genes, not a selection made on the query, {_LOWER}"
 
 
 ENSEMBL, HUMAN, MOUSE, OTHER = "Ensembl ids", "human gene symbols", "mouse gene symbols", "names of unknown kind"

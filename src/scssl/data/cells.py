@@ -12,7 +12,7 @@ import pandas as pd
 
 from scssl import _keys
 from scssl.data import counts, gene_sets, identity, partners
-from scssl.data.align import Alignment, align
+from scssl.data.align import MINIMUM, Alignment, align
 from scssl.data.columns import codes, column
 from scssl.data.container import asked, counts_layer, measured_in, parts_of, spread
 from scssl.data.matrix import genes_of
@@ -138,10 +138,16 @@ class Cells:
         layer: str | None = None,
         values: str = LOG,
         stream: bool = False,
+        min_coverage: float = MINIMUM,
     ) -> tuple[Cells, dict[str, Alignment]]:
-        """Cells of any object with exactly the given `genes`: found by name, absent ones are zero."""
+        """Cells of any object with exactly the given `genes`: found by name, absent ones are zero.
+
+        `min_coverage`: share of the genes below which the object is refused.
+        """
         parts = parts_of(data, asked(data, list(genes)))
-        found = {name: align(part.var_names, genes[name], raw=part.raw) for name, part in parts.items()}
+        found = {
+            name: align(part.var_names, genes[name], raw=part.raw, minimum=min_coverage) for name, part in parts.items()
+        }
         there = measured_in(data, parts)
         matrices = {
             name: spread(

@@ -23,7 +23,7 @@ def column(data: object, key: str, *, parameter: str) -> pd.Series:
         If no such column exists; lists those that do.
     """
     enforce(present(data, key, parameter))
-    return cast("pd.Series", found(data, key))  # it is present
+    return cast("pd.Series", found(data, key))
 
 
 def classes(values: pd.Series) -> pd.Categorical:
@@ -33,7 +33,15 @@ def classes(values: pd.Series) -> pd.Categorical:
     return pd.Categorical(values.astype(object).infer_objects())
 
 
+def as_text(values: pd.Series) -> pd.Series:
+    """The values as text, missing ones as ``nan`` or ``None``, which pandas 3 would leave missing; dtype object."""
+    made, absent = values.astype(str).astype(object), np.flatnonzero(values.isna())
+    if len(absent):
+        made.iloc[absent] = [str(value) for value in values.iloc[absent]]
+    return made
+
+
 def codes(values: pd.Series) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Integer codes and names of the categories that occur (unused ones are dropped)."""
-    categorical = pd.Categorical(values.astype(str))
+    categorical = pd.Categorical(as_text(values))
     return categorical.codes.astype(np.int64), tuple(str(c) for c in categorical.categories)

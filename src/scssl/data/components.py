@@ -35,7 +35,7 @@ class Components:
     mean: np.ndarray
 
 
-def decompose(matrices: Mapping[str, sp.csr_matrix], width: int, *, seed: int = 0) -> Components:
+def decompose(matrices: Mapping[str, sp.csr_array], width: int, *, seed: int = 0) -> Components:
     """Principal components by scikit-learn; several modalities are scaled to the same total variance.
 
     Parameters
@@ -58,12 +58,12 @@ def decompose(matrices: Mapping[str, sp.csr_matrix], width: int, *, seed: int = 
         svd_solver="covariance_eigh" if exact else "arpack",
         random_state=_random.derive(seed, "pca") % 2**32,
     )
-    scores = decomposition.fit_transform(sp.csr_matrix(matrix, dtype=np.float64))
+    scores = decomposition.fit_transform(matrix.astype(np.float64))
     per_feature = np.repeat(scales, [part.shape[1] for part in parts])
     return Components(scores, decomposition.components_ * per_feature, decomposition.mean_ / per_feature)
 
 
-def _scale(matrix: sp.csr_matrix) -> float:
+def _scale(matrix: sp.csr_array) -> float:
     """Factor that brings the total variance of a modality to one."""
     mean = np.asarray(matrix.mean(axis=0)).ravel()
     total = float(np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel().sum() - (mean**2).sum())

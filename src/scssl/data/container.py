@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from scssl import _keys
+from scssl import _keys, _sparse
 from scssl._errors import InputError, KeyNotFoundError
 from scssl._parts import multimodal
 from scssl._words import listed, nearest
@@ -86,10 +86,10 @@ def spread(matrix: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
     if there.all():
         return matrix
     if not there.any():
-        return sp.csr_matrix((len(there), matrix.shape[1]), dtype=np.float32)
+        return sp.csr_array((len(there), matrix.shape[1]), dtype=np.float32)
     lengths = np.zeros(len(there) + 1, dtype=matrix.indptr.dtype)
     lengths[1:][there] = np.diff(matrix.indptr)
-    return sp.csr_matrix((matrix.data, matrix.indices, np.cumsum(lengths)), shape=(len(there), matrix.shape[1]))
+    return _sparse.from_rows(matrix.data, matrix.indices, np.cumsum(lengths), shape=(len(there), matrix.shape[1]))
 
 
 def counts_layer(part: AnnData, layer: str | None = None) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scssl import _keys
+from scssl import _keys, _sparse
 from scssl._errors import InputError
 from scssl.data.container import spread
 from scssl.data.kinds import kind_of
@@ -59,12 +59,14 @@ def factors(cells: Cells, name: str, *, who: str, parameter: str) -> np.ndarray:
     return found
 
 
-def _compared(values: sp.csr_matrix, counts: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+def _compared(values: sp.csr_array, counts: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
     """For each cell its factor, and whether every count is found again from its values."""
-    units = sp.csr_matrix((np.expm1(values.data, dtype=np.float64), values.indices, values.indptr), shape=values.shape)
+    units = _sparse.from_rows(
+        np.expm1(values.data, dtype=np.float64), values.indices, values.indptr, shape=values.shape
+    )
     there, wanted = (np.asarray(m.sum(axis=1, dtype=np.float64)).ravel() for m in (units, counts))
     found = np.divide(wanted, there, out=np.zeros_like(wanted), where=there > 0).astype(np.float32)
-    again = sp.csr_matrix(sp.diags(found.astype(np.float64)) @ units)
+    again = sp.diags_array(found.astype(np.float64)) @ units
     again.data = np.round(again.data)
     return found, np.asarray(abs(again - counts).max(axis=1).toarray()).ravel() == 0
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scssl import _keys
+from scssl import _keys, _sparse
 from scssl._errors import InputError, KeyNotFoundError
 from scssl._validate import enforce
 from scssl._validate.paths import usable
@@ -122,7 +122,7 @@ def _table(table: pd.DataFrame) -> list[tuple[str, Iterable[str]]]:
     raise InputError(msg, code="bad_gene_sets", parameter="source", fix=fix)
 
 
-def match(sets: Mapping[str, Sequence[str]], names: Iterable[str]) -> sp.csr_matrix:
+def match(sets: Mapping[str, Sequence[str]], names: Iterable[str]) -> sp.csr_array:
     """Which genes are in which set: genes x sets, float32 ones. Ensembl ids are compared without their version."""
     genes = _bare(names)
     codes = genes.get_indexer_non_unique
@@ -132,7 +132,7 @@ def match(sets: Mapping[str, Sequence[str]], names: Iterable[str]) -> sp.csr_mat
         rows.append(np.unique(found[found >= 0]))
         columns.append(np.full(len(rows[-1]), j))
     at = (np.concatenate(rows), np.concatenate(columns))
-    return sp.csr_matrix((np.ones(len(at[0]), dtype=np.float32), at), shape=(len(genes), len(sets)))
+    return _sparse.from_pairs(np.ones(len(at[0]), dtype=np.float32), *at, shape=(len(genes), len(sets)))
 
 
 def regulators(sets: Iterable[str], names: Iterable[str]) -> np.ndarray:
@@ -171,10 +171,11 @@ def identity_of(part: AnnData) -> str:
     """Hash of all gene sets that :func:`scssl.pp.gene_sets` keeps with an object; empty if there are none."""
     digest, shelf = hashlib.blake2b(digest_size=8), _shelf(part)
     for key in sorted(shelf):
-        members = sp.coo_matrix(part.varm[key])
+        members = sp.coo_array(part.varm[key])
         digest.update(repr([key, members.shape, list(map(str, shelf[key]["regulators"]))]).encode())
-        order = np.lexsort((members.row, members.col))
-        digest.update(np.stack([members.row[order], members.col[order]]).astype(np.int64).tobytes())
+        rows, columns = members.coords
+        order = np.lexsort((rows, columns))
+        digest.update(np.stack([rows[order], columns[order]]).astype(np.int64).tobytes())
     return digest.hexdigest() if shelf else ""
 
 
@@ -200,7 +201,7 @@ def stored(part: AnnData, genes: np.ndarray, *, key: str, modality: str) -> Gene
             fix = f"Put them there with ssl.pp.gene_sets(mdata.mod[{modality!r}], ...), or leave it out by modalities=."
         raise KeyNotFoundError(msg, code="no_gene_sets", parameter="gene_sets", fix=fix)
     rows = part.var_names.get_indexer(genes)
-    members = sp.csr_matrix(part.varm[key])[rows].toarray().T > 0
+    members = sp.csr_array(part.varm[key])[rows].toarray().T > 0
     named = pd.Index(genes).get_indexer(pd.Index(np.asarray(list(shelf[key]["regulators"]), dtype=str)))
     return GeneSets([str(name) for name in shelf[key]["names"]], np.ascontiguousarray(members), named)
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from scssl._parts import multimodal, parts
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.matrix import by_blocks, csr
-from scssl.data.stream import streamed
+from scssl.data.stream import Stream, streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import scipy.sparse as sp
-    from anndata import AnnData
 
     from scssl.data.cells import Cells
 
@@ -48,14 +48,14 @@ def data_id(
         part = found[modality]
         digest.update(f"{modality}:{part.n_obs}x{part.n_vars}".encode())
         if streamed(part, layer):
-            _add_by_blocks(digest, part, layer)
+            _add_by_blocks(digest, partial(by_blocks, part, layer))
         else:
             _add(digest, csr(part, layer=layer))
         for index in (part.obs_names, part.var_names):
             digest.update(_hash(index))
     for name in columns:
         if name is not None:
-            digest.update(name.encode() + _hash(column(data, name, parameter=name).astype(str)))
+            digest.update(name.encode() + _hash(as_text(column(data, name, parameter=name))))
     return digest.hexdigest()
 
 
@@ -64,7 +64,10 @@ def cells_id(cells: Cells) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for modality, matrix in cells.matrices.items():
         digest.update(f"{modality}:{matrix.shape}".encode())
-        _add(digest, matrix)
+        if isinstance(matrix, Stream):
+            _add_by_blocks(digest, matrix.blocks)
+        else:
+            _add(digest, matrix)
     for modality, there in cells.present.items():
         digest.update(modality.encode() + there.tobytes())
     digest.update(_hash(cells.names))
@@ -73,29 +76,29 @@ def cells_id(cells: Cells) -> str:
     return digest.hexdigest()
 
 
-def graph_id(graph: sp.csr_matrix) -> str:
+def graph_id(graph: sp.csr_array) -> str:
     """Hash of the edges and weights of a graph."""
     digest = hashlib.blake2b(digest_size=8)
     _add(digest, graph)
     return digest.hexdigest()
 
 
-def _add(digest: hashlib.blake2b, matrix: sp.csr_matrix) -> None:
+def _add(digest: hashlib.blake2b, matrix: sp.csr_array) -> None:
     for array in (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data):
         digest.update(np.ascontiguousarray(array).data)
 
 
-def _add_by_blocks(digest: hashlib.blake2b, part: AnnData, layer: str | None) -> None:
+def _add_by_blocks(digest: hashlib.blake2b, blocks: Callable[[], Iterator[sp.csr_array]]) -> None:
     """What :func:`_add` does, of a matrix that is larger than memory: three passes over it, one for each array."""
     end = np.zeros(1, dtype=np.int64)
     digest.update(end.data)
-    for block in by_blocks(part, layer):
+    for block in blocks():
         ends = end + block.indptr[1:]
         digest.update(np.ascontiguousarray(ends).data)
         end = ends[-1:]
-    for block in by_blocks(part, layer):
+    for block in blocks():
         digest.update(block.indices.astype(np.int64).data)
-    for block in by_blocks(part, layer):
+    for block in blocks():
         digest.update(np.ascontiguousarray(block.data).data)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from scssl import _sparse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,12 +40,12 @@ def _loaded(part: object) -> Any:
     return part
 
 
-def some_rows(adata: ad.AnnData, positions: np.ndarray, layer: str | None = None) -> sp.csr_matrix:
+def some_rows(adata: ad.AnnData, positions: np.ndarray, layer: str | None = None) -> sp.csr_array:
     """Some cells, all genes, as :func:`csr` gives them; `positions` rise."""
-    return canonical(_sparse(_loaded(values(adata, layer)[positions])))
+    return canonical(_by_rows(_loaded(values(adata, layer)[positions])))
 
 
-def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None = None) -> sp.csr_matrix:
+def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None = None) -> sp.csr_array:
     """All cells, selected genes, as a float32 CSR matrix of our own: sorted, without duplicates and explicit zeros.
 
     Dense and backed matrices are read by blocks of rows, so nothing of the full size is ever dense.
@@ -53,29 +55,31 @@ def csr(adata: ad.AnnData, *, layer: str | None = None, genes: np.ndarray | None
         blocks = [matrix]
     else:
         blocks = [rows(adata, i, min(i + BLOCK, adata.n_obs), layer) for i in range(0, max(adata.n_obs, 1), BLOCK)]
-    parts = [selected(_sparse(block), genes) for block in blocks]
+    parts = [selected(_by_rows(block), genes) for block in blocks]
     return canonical(sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0])
 
 
-def canonical(matrix: sp.csr_matrix) -> sp.csr_matrix:
+def canonical(matrix: sp.csr_array) -> sp.csr_array:
     """A copy as float32: indices sorted and once each, no explicit zeros."""
-    own = sp.csr_matrix((matrix.data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape, copy=True)
+    own = _sparse.from_rows(
+        matrix.data.astype(np.float32), matrix.indices, matrix.indptr, shape=matrix.shape, copy=True
+    )
     own.sum_duplicates()
     own.eliminate_zeros()
     return own
 
 
-def by_blocks(adata: ad.AnnData, layer: str | None = None) -> Iterator[sp.csr_matrix]:
+def by_blocks(adata: ad.AnnData, layer: str | None = None) -> Iterator[sp.csr_array]:
     """The same as :func:`csr` of all genes, some rows at a time."""
     for start in range(0, adata.n_obs, BLOCK):
-        yield canonical(_sparse(rows(adata, start, min(start + BLOCK, adata.n_obs), layer)))
+        yield canonical(_by_rows(rows(adata, start, min(start + BLOCK, adata.n_obs), layer)))
 
 
-def placed(matrix: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
+def placed(matrix: sp.csr_array, positions: np.ndarray) -> sp.csr_array:
     """Columns in another order: ``positions[j]`` is the column that becomes the j-th, -1 where there is none."""
     found = np.flatnonzero(positions >= 0)
     own = matrix[:, positions[found]]
-    return sp.csr_matrix((own.data, found[own.indices], own.indptr), shape=(matrix.shape[0], len(positions)))
+    return _sparse.from_rows(own.data, found[own.indices], own.indptr, shape=(matrix.shape[0], len(positions)))
 
 
 def native(values: Any) -> Any:
@@ -83,12 +87,20 @@ def native(values: Any) -> Any:
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
-def _sparse(block: np.ndarray | sp.csr_matrix) -> sp.csr_matrix:
+def _by_rows(block: np.ndarray | sp.csr_array) -> sp.csr_array:
     half = block.dtype == np.float16  # which scipy does not know
-    return sp.csr_matrix(block.astype(np.float32) if half else native(block))
+    return sp.csr_array(block.astype(np.float32) if half else native(block))
 
 
-def selected(block: sp.csr_matrix, genes: np.ndarray | None) -> sp.csr_matrix:
+def handed_out(matrix: sp.csr_array) -> sp.csr_matrix:
+    """The matrix for an AnnData, of the class that anndata itself reads from a file.
+
+    Scanpy 1.11 and scvi-tools 1.5 cannot do with the sparse arrays that we compute with.
+    """
+    return sp.csr_matrix(matrix)
+
+
+def selected(block: sp.csr_array, genes: np.ndarray | None) -> sp.csr_array:
     """Some columns; all if `genes` is ``None``."""
     everything = genes is None or (len(genes) == block.shape[1] and bool((genes == np.arange(len(genes))).all()))
     return block if everything else block[:, genes]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from scssl import _keys
+from scssl import _keys, _sparse
 from scssl._errors import InputError
 from scssl._neighbors import nearest
 from scssl.data.components import decompose
@@ -27,7 +27,7 @@ _COMPONENTS = "components"
 Edges = tuple[np.ndarray, np.ndarray]
 
 
-def partners(cells: Cells, kind: str, k: int) -> sp.csr_matrix:
+def partners(cells: Cells, kind: str, k: int) -> sp.csr_array:
     """The graph of a kind for the cells, from 50 principal components of all modalities.
 
     Modalities that some cells lack are left out, as long as one is complete: else cells would be alike because they lack
@@ -45,7 +45,7 @@ def partners(cells: Cells, kind: str, k: int) -> sp.csr_matrix:
 
     Returns
     -------
-    scipy.sparse.csr_matrix
+    scipy.sparse.csr_array
         Ones, cells x cells; a cell is never its own partner. The same cells give the same graph.
 
     Raises
@@ -57,7 +57,7 @@ def partners(cells: Cells, kind: str, k: int) -> sp.csr_matrix:
     x = _components(cells)
     batch = np.zeros(len(x), dtype=int) if cells.batch is None else cells.batch
     groups = [np.flatnonzero(batch == code) for code in np.unique(batch)]
-    edges = {KNN: _within, BBKNN: _balanced, MNN: _mutual}[kind](x, groups, k)
+    edges = {KNN: _within, BBKNN: _balanced, MNN: mutual}[kind](x, groups, k)
     rows, columns = (np.concatenate(side) for side in zip(*edges, strict=True))
     return _graph(rows, columns, len(x))
 
@@ -82,27 +82,29 @@ def check(cells: Cells, kind: str) -> None:
     raise InputError(msg, code="needs_batch_key", parameter="batch_key", fix=fix)
 
 
-def found(cells: Cells, kind: str, k: int) -> sp.csr_matrix:
+def found(cells: Cells, kind: str, k: int) -> sp.csr_array:
     """The graph that :func:`scssl.pp.partners` left in the object, if it was made of these very cells and values; else a new one."""
     graph = stored(cells, kind, k)
     return partners(cells, kind, k) if graph is None else graph
 
 
-def stored(cells: Cells, kind: str, k: int) -> sp.csr_matrix | None:
+def stored(cells: Cells, kind: str, k: int) -> sp.csr_array | None:
     """The graph that :func:`scssl.pp.partners` left in the object, if it was made of these very cells and values."""
+    if cells.container is None:  # some of the cells of an object
+        return None
     wanted = {"kind": kind, "k": k, "cells": cells.identity}
     for key, record in _keys.peek(cells.container).get(_keys.PARTNERS, {}).items():
         slot = _keys.partners(key)
         if slot in cells.container.obsp and all(record.get(name) == value for name, value in wanted.items()):
-            graph = sp.csr_matrix(cells.container.obsp[slot])
+            graph = sp.csr_array(cells.container.obsp[slot])
             if graph_id(graph) == record["graph"]:
                 return graph
     return None
 
 
-def among(graph: sp.csr_matrix, there: np.ndarray) -> sp.csr_matrix:
+def among(graph: sp.csr_array, there: np.ndarray) -> sp.csr_array:
     """The graph without the partners for which `there` is false."""
-    kept = sp.csr_matrix(graph @ sp.diags(there.astype(np.float32)))
+    kept = graph @ sp.diags_array(there.astype(np.float32))
     kept.eliminate_zeros()
     return kept
 
@@ -118,7 +120,7 @@ def _balanced(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
     return _within(x, groups, k) + [_across(x, other, cells, k) for other, cells in zip(rest, groups, strict=True)]
 
 
-def _mutual(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
+def mutual(x: np.ndarray, groups: list[np.ndarray], k: int) -> list[Edges]:
     """Pairs of cells of two groups of which each is among the nearest of the other; lengths of cells do not count."""
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(x.dtype).tiny)
     edges: list[Edges] = []
@@ -139,7 +141,7 @@ def _across(x: np.ndarray, cells: np.ndarray, others: np.ndarray, k: int) -> Edg
     return np.repeat(cells, found.k), others[found.indices.ravel()]
 
 
-def _graph(rows: np.ndarray, columns: np.ndarray, n: int) -> sp.csr_matrix:
-    graph = sp.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(n, n))
+def _graph(rows: np.ndarray, columns: np.ndarray, n: int) -> sp.csr_array:
+    graph = _sparse.from_pairs(np.ones(len(rows), dtype=np.float32), rows, columns, shape=(n, n))
     graph.sort_indices()
     return graph

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
+from scssl import _sparse
 from scssl._errors import InputError
+from scssl.data.matrix import handed_out
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
     from numpy.typing import ArrayLike
 
 TARGET_SUM = 1e4
@@ -22,7 +24,7 @@ FLAVORS = (*LOG_FLAVORS, *COUNT_FLAVORS)
 SMALLEST_BATCH = 3  # cells; the spread of a gene within fewer says nothing
 
 
-def normalize(counts: sp.csr_matrix, target_sum: float | None = TARGET_SUM) -> sp.csr_matrix:
+def normalize(counts: sp.csr_array, target_sum: float | None = TARGET_SUM) -> sp.csr_array:
     """``log(1 + counts scaled to target_sum per cell)``.
 
     Parameters
@@ -34,7 +36,7 @@ def normalize(counts: sp.csr_matrix, target_sum: float | None = TARGET_SUM) -> s
 
     Returns
     -------
-    scipy.sparse.csr_matrix
+    scipy.sparse.csr_array
         New matrix, float32.
     """
     totals = _sums(counts, axis=1)
@@ -45,7 +47,9 @@ def normalize(counts: sp.csr_matrix, target_sum: float | None = TARGET_SUM) -> s
     return scaled
 
 
-def clr(counts: sp.csr_matrix) -> sp.csr_matrix:
+# muon has both of the next, and importing it takes seconds on top of scanpy: its CLR is this one to the rounding of float32, its
+# TF-IDF is this one for 0 and 1 alone (it divides by the counts of a peak, not by its cells) and takes no reference cells.
+def clr(counts: sp.csr_array) -> sp.csr_array:
     """Centred log ratio of each cell, in the variant that keeps zeros: ``log(1 + x / g)``.
 
     ``g = exp(mean(log(1 + x)))`` over all features of the cell. This is the per-cell transform that Seurat applies to
@@ -53,7 +57,7 @@ def clr(counts: sp.csr_matrix) -> sp.csr_matrix:
 
     Returns
     -------
-    scipy.sparse.csr_matrix
+    scipy.sparse.csr_array
         New matrix, float32.
     """
     logged = counts.astype(np.float64).log1p()
@@ -62,7 +66,7 @@ def clr(counts: sp.csr_matrix) -> sp.csr_matrix:
     return scaled
 
 
-def tf_idf(counts: sp.csr_matrix, *, reference: np.ndarray | None = None, scale: float = 1e4) -> sp.csr_matrix:
+def tf_idf(counts: sp.csr_array, *, reference: np.ndarray | None = None, scale: float = 1e4) -> sp.csr_array:
     """Term frequency times inverse document frequency, logged: ``log(1 + scale * tf * idf)``.
 
     ``tf`` is the share of a peak in the total of its cell, ``idf`` the number of cells divided by the number of those
@@ -79,7 +83,7 @@ def tf_idf(counts: sp.csr_matrix, *, reference: np.ndarray | None = None, scale:
 
     Returns
     -------
-    scipy.sparse.csr_matrix
+    scipy.sparse.csr_array
         New matrix, float32.
     """
     known = counts if reference is None else counts[np.flatnonzero(reference)]
@@ -93,7 +97,7 @@ def tf_idf(counts: sp.csr_matrix, *, reference: np.ndarray | None = None, scale:
 
 
 def select_genes(
-    matrix: sp.csr_matrix,
+    matrix: sp.csr_array,
     n_top: int | None,
     *,
     batch: ArrayLike | None = None,
@@ -134,7 +138,7 @@ def select_genes(
     codes = _batches(batch, rows)
     if codes is not None:
         rows, codes = rows[codes >= 0], codes[codes >= 0]
-    part = sp.csr_matrix(matrix[rows])
+    part = matrix[rows]
     expressed = np.flatnonzero(np.bincount(part.indices[part.data != 0], minlength=part.shape[1]))
     mask = np.zeros(matrix.shape[1], dtype=bool)
     if len(expressed) <= n_top:
@@ -144,7 +148,7 @@ def select_genes(
     return mask
 
 
-def most_frequent(counts: sp.csr_matrix, n_top: int | None, *, reference: np.ndarray | None = None) -> np.ndarray:
+def most_frequent(counts: sp.csr_array, n_top: int | None, *, reference: np.ndarray | None = None) -> np.ndarray:
     """Mark the features found in most cells, as is usual for peaks :cite:p:`stuart2021single`."""
     if n_top is None or n_top >= counts.shape[1]:
         return np.ones(counts.shape[1], dtype=bool)
@@ -175,7 +179,7 @@ def _batches(batch: ArrayLike | None, rows: np.ndarray) -> np.ndarray | None:
     return np.where(small[codes], -1, codes)
 
 
-def _scanpy(part: sp.csr_matrix, codes: np.ndarray | None, *, n_top: int, flavor: str) -> np.ndarray:
+def _scanpy(part: sp.csr_array, codes: np.ndarray | None, *, n_top: int, flavor: str) -> np.ndarray:
     """The verdict of scanpy on a private object."""
     import anndata as ad
 
@@ -183,7 +187,7 @@ def _scanpy(part: sp.csr_matrix, codes: np.ndarray | None, *, n_top: int, flavor
     key = None
     if codes is not None:
         key, obs["batch"] = "batch", pd.Categorical(codes)
-    private = ad.AnnData(part, obs=obs)
+    private = ad.AnnData(handed_out(part), obs=obs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about bins with a single gene and the like, in every small data set
         import scanpy as sc
@@ -194,10 +198,10 @@ def _scanpy(part: sp.csr_matrix, codes: np.ndarray | None, *, n_top: int, flavor
     return found["highly_variable"].to_numpy(dtype=bool)
 
 
-def _sums(matrix: sp.csr_matrix, *, axis: int) -> np.ndarray:
+def _sums(matrix: sp.csr_array, *, axis: int) -> np.ndarray:
     return np.asarray(matrix.sum(axis=axis, dtype=np.float64)).ravel()
 
 
-def _scaled_rows(matrix: sp.csr_matrix, factors: np.ndarray) -> sp.csr_matrix:
+def _scaled_rows(matrix: sp.csr_array, factors: np.ndarray) -> sp.csr_array:
     data = matrix.data * np.repeat(factors, np.diff(matrix.indptr))
-    return sp.csr_matrix((data.astype(np.float32), matrix.indices.copy(), matrix.indptr.copy()), shape=matrix.shape)
+    return _sparse.from_rows(data.astype(np.float32), matrix.indices, matrix.indptr, shape=matrix.shape, copy=True)

@@ -17,7 +17,7 @@ import pandas as pd
 from scssl import _files, _keys, _random, _results
 from scssl._errors import InputError, KeyNotFoundError, warn
 from scssl._parts import parts
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.matrix import some_rows
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _of_column(data: object, names: np.ndarray, name: str) -> str:
         entries = column(data, name, parameter=name)
     except KeyNotFoundError:
         return "absent"
-    codes, known = pd.factorize(entries.astype(str))
+    codes, known = pd.factorize(as_text(entries))
     return _unordered(names ^ _random.mix(_hashed(known), _SALT)[codes])
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from scssl import _sparse
 from scssl._settings import settings
 from scssl.data.matrix import canonical, csr, placed, selected, values
 
@@ -61,7 +62,7 @@ class Stream:
         self._n_vars, self._genes, self._positions = n_vars, genes, positions
         width = n_vars if genes is None else len(genes)
         self.shape = (n_obs, width if positions is None else len(positions))
-        self._read: Callable[[int, int], sp.csr_matrix]
+        self._read: Callable[[int, int], sp.csr_array]
         if hasattr(stored, "group"):
             group = stored.group
             self._data, self._indices = group["data"], group["indices"]
@@ -74,11 +75,11 @@ class Stream:
             chunk = (stored.chunks or (0,))[0]
         self.block = int(np.clip(-(-chunk // 1), BLOCK, LARGEST_BLOCK))
         self._plan: list[np.ndarray] = []
-        self._held: tuple[np.ndarray, sp.csr_matrix] | None = None
+        self._held: tuple[np.ndarray, sp.csr_array] | None = None
         self._reader: ThreadPoolExecutor | None = None
-        self._ahead: Future[sp.csr_matrix] | None = None
+        self._ahead: Future[sp.csr_array] | None = None
 
-    def __getitem__(self, index: np.ndarray) -> sp.csr_matrix:
+    def __getitem__(self, index: np.ndarray) -> sp.csr_array:
         """The rows at some positions, in this order: of what is held, else of the next buffer, else from disk."""
         while not self._holds(index) and self._plan:
             self._advance()
@@ -87,6 +88,11 @@ class Stream:
             return matrix[np.searchsorted(cells, index)]
         wanted, back = np.unique(index, return_inverse=True)
         return self.read(wanted)[back]
+
+    def blocks(self) -> Iterator[sp.csr_matrix]:
+        """All rows in their order, some at a time."""
+        for start in range(0, self.shape[0], LARGEST_BLOCK):
+            yield self.read(np.arange(start, min(start + LARGEST_BLOCK, self.shape[0])))
 
     def near(self, index: np.ndarray) -> np.ndarray:
         """Cells that are in memory together with those at `index`."""
@@ -111,7 +117,7 @@ class Stream:
                 self._plan, self._held, self._ahead = [], None, None
         self._reader = None
 
-    def read(self, cells: np.ndarray) -> sp.csr_matrix:
+    def read(self, cells: np.ndarray) -> sp.csr_array:
         """Rows at sorted positions, read from disk in runs."""
         breaks = np.flatnonzero(np.diff(cells) > _NEAR) + 1
         runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(cells, breaks)] if len(cells) else []
@@ -140,13 +146,13 @@ class Stream:
         self._held = (cells, ahead.result() if ahead is not None else self.read(cells))
         self._look_ahead()
 
-    def _sparse_rows(self, start: int, stop: int) -> sp.csr_matrix:
+    def _sparse_rows(self, start: int, stop: int) -> sp.csr_array:
         low, high = self._indptr[start], self._indptr[stop]
         parts = (self._data[low:high], self._indices[low:high], self._indptr[start : stop + 1] - low)
-        return sp.csr_matrix(parts, shape=(stop - start, self._n_vars))
+        return _sparse.from_rows(*parts, shape=(stop - start, self._n_vars))
 
-    def _dense_rows(self, start: int, stop: int) -> sp.csr_matrix:
-        return sp.csr_matrix(np.asarray(self._dense[start:stop]).astype(np.float32, copy=False))
+    def _dense_rows(self, start: int, stop: int) -> sp.csr_array:
+        return sp.csr_array(np.asarray(self._dense[start:stop]).astype(np.float32, copy=False))
 
 
 def matrix_of(
@@ -156,7 +162,7 @@ def matrix_of(
     genes: np.ndarray | None = None,
     positions: np.ndarray | None = None,
     stream: bool = False,
-) -> sp.csr_matrix | Stream:
+) -> sp.csr_array | Stream:
     """Values of an AnnData in memory; or left on disk, if `stream` allows it and they are large."""
     if stream and streamed(adata, layer):
         return Stream(adata, layer, genes=genes, positions=positions)
@@ -164,11 +170,11 @@ def matrix_of(
     return own if positions is None else placed(own, positions)
 
 
-def _stacked(parts: list[sp.csr_matrix], width: int) -> sp.csr_matrix:
+def _stacked(parts: list[sp.csr_array], width: int) -> sp.csr_array:
     """Rows one below the other; scipy's own way checks and copies more."""
     if not parts:
-        return sp.csr_matrix((0, width), dtype=np.float32)
+        return sp.csr_array((0, width), dtype=np.float32)
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     indptr = np.concatenate(([0], np.cumsum(lengths)))
     data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
-    return sp.csr_matrix((data, indices, indptr), shape=(len(lengths), width))
+    return _sparse.from_rows(data, indices, indptr, shape=(len(lengths), width))

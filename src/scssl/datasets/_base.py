@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from scssl import _random
+from scssl import _random, _sparse
 from scssl._errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class BatchEffect:
     gene_sigma: float = 0.5
     ambient: float = 0.1
 
-    def apply(self, counts: sp.csr_matrix, batch: np.ndarray, *, seed: int) -> sp.csr_matrix:
+    def apply(self, counts: sp.csr_array, batch: np.ndarray, *, seed: int) -> sp.csr_array:
         """Counts as they might have been measured in the batches with the codes `batch`."""
         codes = np.unique(batch)
         parts, order = [], []
@@ -63,7 +63,7 @@ class BatchEffect:
             parts.append(measured + _soup(measured, share, draw))
             order.append(rows)
         back = np.argsort(np.concatenate(order), kind="stable")
-        whole_matrix = sp.csr_matrix(sp.vstack(parts, format="csr")[back], dtype=np.float32)
+        whole_matrix = sp.vstack(parts, format="csr")[back].astype(np.float32)
         whole_matrix.sort_indices()
         return whole_matrix
 
@@ -76,7 +76,7 @@ class BatchEffect:
         return np.geomspace(1.0, self.shallowest, n_batches), np.linspace(0.0, self.ambient, n_batches)
 
 
-def thin(counts: sp.csr_matrix, factors: np.ndarray, draw: np.random.Generator) -> sp.csr_matrix:
+def thin(counts: sp.csr_array, factors: np.ndarray, draw: np.random.Generator) -> sp.csr_array:
     """Multiply the counts of each gene by a factor on average, and keep them whole.
 
     The fractional part of a factor is the probability of a binomial draw per molecule, its whole part copies molecules.
@@ -84,16 +84,16 @@ def thin(counts: sp.csr_matrix, factors: np.ndarray, draw: np.random.Generator) 
     copies, chance = np.divmod(factors[counts.indices], 1.0)
     molecules = counts.data.astype(np.int64)
     values = molecules * copies.astype(np.int64) + draw.binomial(molecules, chance)
-    thinned = sp.csr_matrix((values.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape, copy=True)
+    thinned = _sparse.from_rows(values.astype(np.float32), counts.indices, counts.indptr, shape=counts.shape, copy=True)
     thinned.eliminate_zeros()
     return thinned
 
 
-def _soup(counts: sp.csr_matrix, share: float, draw: np.random.Generator) -> sp.csr_matrix:
+def _soup(counts: sp.csr_array, share: float, draw: np.random.Generator) -> sp.csr_array:
     """Ambient molecules: Poisson draws from the mean profile of the batch, `share` of the total of each cell."""
     totals = np.asarray(counts.sum(axis=1)).ravel()
     profile = np.asarray(counts.sum(axis=0)).ravel() / max(totals.sum(), 1.0)
-    return sp.csr_matrix(draw.poisson(share * totals[:, None] * profile[None, :]), dtype=np.float32)
+    return sp.csr_array(draw.poisson(share * totals[:, None] * profile[None, :]), dtype=np.float32)
 
 
 def stratified(labels: np.ndarray, n_parts: int, draw: np.random.Generator) -> np.ndarray:

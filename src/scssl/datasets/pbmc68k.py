@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from scssl import _random
 from scssl._registry import DATASETS
+from scssl.data.matrix import handed_out
 from scssl.datasets._base import SIMULATION, BatchEffect, record, stratified, whole
 
 if TYPE_CHECKING:
@@ -74,28 +75,28 @@ def pbmc68k(batches: int | None = None, *, seed: int = 0) -> AnnData:
     if batches is not None:
         batches = whole(batches, parameter="batches", low=2, high=MAX_BATCHES)
     counts, cell_type, genes = _restored()
-    adata = AnnData(counts, obs=pd.DataFrame({"cell_type": cell_type}), var=pd.DataFrame(index=genes))
+    adata = AnnData(handed_out(counts), obs=pd.DataFrame({"cell_type": cell_type}), var=pd.DataFrame(index=genes))
     adata.uns["source"] = "scanpy.datasets.pbmc68k_reduced(); Zheng et al. 2017, 10x Genomics fresh PBMC 68k (donor A)"
     if batches is not None:
         code = stratified(cell_type.to_numpy().astype(str), batches, _random.generator(seed, "pbmc68k batches"))
         effect = BatchEffect()
-        adata.X = effect.apply(counts, code, seed=seed)
+        adata.X = handed_out(effect.apply(counts, code, seed=seed))
         adata.obs["batch"] = pd.Categorical([f"batch{c + 1}" for c in code])
         about = {"n_batches": batches, "seed": int(seed), **effect.parameters(batches)}
         adata.uns[SIMULATION] = record("simulated batches", **about)
     return adata
 
 
-def _restored() -> tuple[sp.csr_matrix, pd.Series, pd.Index]:
+def _restored() -> tuple[sp.csr_array, pd.Series, pd.Index]:
     """Counts, cell types and genes out of scanpy's log-normalised file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the age of the file, which is not the user's
         import scanpy as sc
 
         stored = sc.datasets.pbmc68k_reduced()
-    logged = sp.csr_matrix(stored.raw.X, dtype=np.float64)
+    logged = sp.csr_array(stored.raw.X, dtype=np.float64)
     totals = stored.obs["n_counts"].to_numpy(dtype=np.float64)
-    counts = sp.csr_matrix(sp.diags(totals / 1e4) @ logged.expm1())
+    counts = sp.diags_array(totals / 1e4) @ logged.expm1()
     counts.data = np.round(counts.data)
     counts.eliminate_zeros()
     counts.sort_indices()

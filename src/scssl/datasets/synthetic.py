@@ -15,6 +15,7 @@ from scssl._errors import InputError, KeyNotFoundError
 from scssl._registry import DATASETS
 from scssl._words import listed, nearest
 from scssl.data.calm import calm
+from scssl.data.matrix import handed_out
 from scssl.datasets._base import SIMULATION, record, stratified, whole
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _obs(kind: np.ndarray, batch: np.ndarray) -> pd.DataFrame:
 
 def _part(
     name: str, n_vars: int, cells: tuple[np.ndarray, np.ndarray], *, spread: float, seed: int
-) -> tuple[sp.csr_matrix, list[str]]:
+) -> tuple[sp.csr_array, list[str]]:
     """The counts of a modality, and the names of its features."""
     kind, batch = cells
     assay = ASSAYS[name]
@@ -193,15 +194,15 @@ def _part(
         depth = own.normal(0.0, 0.25, (len(kind[rows]), 1))
         mean = np.exp(by_type[kind[rows]] + by_batch[batch[rows]] + depth)
         values = own.poisson(own.gamma(assay.dispersion, mean / assay.dispersion))
-        blocks.append(sp.csr_matrix(np.minimum(values, 1) if assay.binary else values, dtype=np.float32))
+        blocks.append(sp.csr_array(np.minimum(values, 1) if assay.binary else values, dtype=np.float32))
     return sp.vstack(blocks, format="csr"), [f"{assay.feature}{j:05d}" for j in range(n_vars)]
 
 
-def _assembled(parts: dict[str, tuple[sp.csr_matrix, list[str]]], obs: pd.DataFrame, about: str) -> Data:
+def _assembled(parts: dict[str, tuple[sp.csr_array, list[str]]], obs: pd.DataFrame, about: str) -> Data:
     from anndata import AnnData
 
     modalities = {
-        name: AnnData(counts, obs=obs.copy(), var=pd.DataFrame(index=features), uns={SIMULATION: about})
+        name: AnnData(handed_out(counts), obs=obs.copy(), var=pd.DataFrame(index=features), uns={SIMULATION: about})
         for name, (counts, features) in parts.items()
     }
     if len(modalities) == 1:

@@ -12,14 +12,13 @@ from scssl._errors import InputError, NotFittedError
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 from scssl._words import listed, nearest
-from scssl.views.pipeline import describe, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import torch
 
-    from scssl._registry import MethodSpec
+    from scssl._specs import MethodSpec
     from scssl._types import Json
     from scssl.data.cells import Cells
     from scssl.train.loop import History, Run
@@ -209,6 +208,8 @@ class Method(ABC):
         values = {**cls.presets.get(preset, {}), **values}
         enforce(check_config(cls.Config, values))
         if "views" in values:
+            from scssl.views.pipeline import resolve  # views are of torch, which other methods do without
+
             values["views"] = resolve(values["views"])
         return cls.Config(**{name: _plain(value) for name, value in values.items()})
 
@@ -237,6 +238,10 @@ class Transductive(Method):
         fix = "Fit it to all cells together, or name new cells by neighbours in another embedding: ssl.tl.annotate."
         raise InputError(msg, code="transductive", parameter="model", fix=fix)
 
+    def embedded(self, cells: Cells, index: np.ndarray) -> np.ndarray:
+        """Embedding of the cells at some positions, which have to be the cells that the method was fitted to."""
+        return self.fitted[index]
+
     @property
     def n_dims(self) -> int:
         """Width of the embedding."""
@@ -259,7 +264,11 @@ class Transductive(Method):
 def plain(config: Any) -> Json:
     """A configuration as plain values."""
     values = asdict(config)
-    return {**values, "views": describe(config.views)} if "views" in values else values
+    if "views" in values:
+        from scssl.views.pipeline import describe
+
+        values["views"] = describe(config.views)
+    return values
 
 
 def _plain(value: object) -> Any:

@@ -101,7 +101,10 @@ class Trained(Network):
         return None
 
     def before_epoch(self, epoch: int, cells: Cells) -> None:
-        """Hook before each epoch: pairs drawn again, a refinement. State belongs into buffers, which checkpoints keep."""
+        """Hook before each epoch: pairs drawn again, a refinement. State belongs into buffers, which checkpoints keep.
+
+        The module is in eval mode, and the generators of torch are seeded for the epoch.
+        """
 
     def after_step(self, progress: float) -> None:
         """Hook after each step, with the share of the run that is done: momentum updates and the like."""

@@ -54,7 +54,7 @@ def average_precision(positive: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def mean_correlation(truth: np.ndarray, predicted: np.ndarray, what: str, *, ranks: bool = False) -> Measured:
-    """Mean of the correlations of what varies, and how many do not."""
+    """Mean over the columns of the correlation of true and predicted values, of all that vary."""
     found = correlations(truth, predicted, ranks=ranks)
     if not len(found):
         msg = f"the true values of all {truth.shape[1]} {what} are constant"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scssl import _extras
 from scssl._registry import METRICS
 from scssl._results import OWN_ENGINE
+from scssl._validate import Problem
 from scssl.metrics import _reference
 from scssl.metrics._base import Measured, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from scssl.metrics._base import Inputs
 
@@ -19,6 +21,13 @@ _MEASURES: dict[str, Callable[[str, Inputs], Measured]] = {
     OWN_ENGINE: measure,
     _reference.PACKAGE: _reference.reference,
 }
+
+
+def obstacles(engine: str) -> Iterator[Problem]:
+    """A missing library of an engine."""
+    if engine != OWN_ENGINE and _extras.missing("scib"):
+        msg = f"engine={engine!r} needs {_reference.PACKAGE}, which is not installed here."
+        yield Problem("missing_extra", "engine", msg, f"Install it: {_extras.install('scib')}.")
 
 
 def measure_by(engine: str) -> Callable[[str, Inputs], Measured]:

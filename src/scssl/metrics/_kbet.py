@@ -57,7 +57,7 @@ def acceptance_per_label(neighbors: Neighbors, labels: Groups, batch: Groups) ->
         return dict(zip(mixed, values, strict=True))
 
 
-def _acceptance(graph: sp.csr_matrix, batches: np.ndarray) -> float:
+def _acceptance(graph: sp.csr_array, batches: np.ndarray) -> float:
     from scipy.sparse.csgraph import connected_components
 
     k = int(min(70, max(10, len(batches) / len(np.unique(batches)) // 4)))
@@ -93,7 +93,7 @@ def mixing_p_values(around: np.ndarray, batches: np.ndarray) -> np.ndarray:
     return chdtrc(len(present) - 1, ((observed - expected) ** 2 / expected).sum(axis=1))
 
 
-def diffusion_map(graph: sp.csr_matrix) -> np.ndarray:
+def diffusion_map(graph: sp.csr_array) -> np.ndarray:
     """Coordinates in which euclidean distance is diffusion distance, summed over all times.
 
     Parameters
@@ -109,9 +109,9 @@ def diffusion_map(graph: sp.csr_matrix) -> np.ndarray:
 
     density = np.asarray(graph.sum(axis=0)).ravel()
     weight = sp.diags_array(1.0 / density)
-    kernel = weight @ sp.csr_array(graph, dtype=np.float64) @ weight
+    kernel = weight @ graph.astype(np.float64) @ weight
     norm = sp.diags_array(1.0 / np.sqrt(np.asarray(kernel.sum(axis=0)).ravel()))
-    values, vectors = _leading(sp.csr_array(norm @ kernel @ norm))
+    values, vectors = _leading(norm @ kernel @ norm)
     scale = np.ones_like(values)
     moving = np.abs(1.0 - values) > _STATIONARY
     scale[moving] = values[moving] / (1.0 - values[moving])

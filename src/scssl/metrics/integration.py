@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scssl import _sparse
 from scssl._registry import METRICS
 from scssl._words import listed
 from scssl.metrics._base import (
@@ -242,13 +243,12 @@ def graph_connectivity(embedding: np.ndarray, neighbors: Neighbors, labels: Grou
     Identical cells have the neighbours that they would have if they differed by a little noise: found by position, all of
     them would point at the same few.
     """
-    import scipy.sparse as sp
     from scipy.sparse.csgraph import connected_components
 
     indices, labels = apart(embedding, neighbors.first(GRAPH_NEIGHBORS)), groups(labels)
     n, k = indices.shape
-    edges = (np.ones(n * k, dtype=np.float32), indices.ravel(), np.arange(0, n * k + 1, k))
-    graph = sp.csr_matrix(edges, shape=(n, n))
+    ones = np.ones(n * k, dtype=np.float32)
+    graph = _sparse.from_rows(ones, indices.ravel(), np.arange(0, n * k + 1, k), shape=(n, n))
     shares = []
     for cells in labels.members():
         part = connected_components(graph[cells][:, cells], connection="strong")[1]

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
+from scssl import _sparse
 from scssl._errors import TrainingError
 from scssl._validate import enforce
 from scssl._validate.arguments import whole
@@ -16,6 +16,8 @@ from scssl.models.query import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import scipy.sparse as sp
 
     from scssl.data.cells import Cells
     from scssl.models.model import Model
@@ -123,13 +125,13 @@ def aligned(values: np.ndarray, own: Sequence[str] | np.ndarray, wanted: Sequenc
     return found
 
 
-def _without(cells: Cells, name: str, seed: int) -> sp.csr_matrix:
+def _without(cells: Cells, name: str, seed: int) -> sp.csr_array:
     """The values of a modality with the hidden entries at zero."""
     matrix = cells.matrices[name]
     rows, genes = cells.cell.view(np.uint64), keys(map(str, cells.genes[name]))
     gone = hidden(np.repeat(rows, np.diff(matrix.indptr)), genes[matrix.indices], seed=seed)
     kept = np.where(gone, 0, matrix.data).astype(matrix.data.dtype)
-    return sp.csr_matrix((kept, matrix.indices, matrix.indptr), shape=matrix.shape)
+    return _sparse.from_rows(kept, matrix.indices, matrix.indptr, shape=matrix.shape)
 
 
 def _finite(values: np.ndarray, name: str) -> np.ndarray:

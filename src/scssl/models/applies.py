@@ -8,17 +8,17 @@ from scssl import _extras, _keys
 from scssl._parts import modalities
 from scssl._validate import Problem
 from scssl._words import listed
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.container import parts_of
 from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scssl._registry import MethodSpec
+    from scssl._specs import MethodSpec
     from scssl._types import Data, Facts
 
-BATCHES, PAIRED, WEIGHTS, LABELS = "batches", "paired", "weights", "labels"
+BATCHES, SEVERAL, PAIRED, WEIGHTS, LABELS = "batches", "modalities", "paired", "weights", "labels"
 
 
 def obstacles(
@@ -55,6 +55,10 @@ def obstacles(
         taken_by = " or ".join(" + ".join(kinds) for kinds in spec.kinds)
         msg = f"{who} takes {taken_by}; the data have {has}."
         fix = "Name modalities 'rna', 'prot' and 'atac', so that it is known which is which, or choose another method."
+        yield Problem("needs_modalities", "modalities", msg, fix)
+    if SEVERAL in spec.needs and len(taken) == 1:
+        msg = f"{who} needs two modalities or more; there is {listed(taken)} alone."
+        fix = "Pass a MuData, or choose a method that takes one modality."
         yield Problem("needs_modalities", "modalities", msg, fix)
     if BATCHES in spec.needs:
         yield from _batches(who, data, batch_key)
@@ -95,7 +99,7 @@ def _batches(who: str, data: object, batch_key: str | None) -> Iterator[Problem]
             "needs_batch_key", "batch_key", f"{who} needs to know the batches.", "Pass batch_key=, e.g. 'batch'."
         )
         return
-    names = column(data, batch_key, parameter="batch_key").astype(str).unique()
+    names = as_text(column(data, batch_key, parameter="batch_key")).unique()
     if len(names) < 2:
         msg = f"{who} needs two batches, and {batch_key!r} holds one: {names[0]!r}."
         yield Problem("needs_batches", "batch_key", msg, "Choose a method that needs none.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scssl import _clock, _files
+from scssl._words import spelled_as
 from scssl.data.cells import BATCH, Codes
 from scssl.data.columns import codes, column
 from scssl.models.model import Model
@@ -33,7 +34,9 @@ def continued(
     key = batch_key or model.record["batch_key"] or None
     cells, _ = model.cells(data, layer=layer)
     if key is not None:
-        cells = cells.with_codes(**{BATCH: Codes(*codes(column(data, key, parameter="batch_key")))})
+        values, names = codes(column(data, key, parameter="batch_key"))
+        respelled, _ = spelled_as(list(model.module.batches), names, parameter="batch_key")
+        cells = cells.with_codes(**{BATCH: Codes(values, tuple(respelled))})
     started = time.perf_counter()
     method = model.module.continued(cells, _run(model, cells, max_epochs=max_epochs, seed=seed, progress=progress))
     about = {"data_id": model.record["data_id"], "n_obs": model.record["n_obs"], "batches": list(model.module.batches)}

@@ -24,8 +24,8 @@ from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._words import listed
 from scssl.data.cells import Codes
+from scssl.data.columns import as_text, column
 from scssl.data.columns import classes as classes_of
-from scssl.data.columns import column
 from scssl.data.identity import data_id
 from scssl.methods._network import network_of
 from scssl.models.holdout import by_cell, by_group
@@ -226,7 +226,7 @@ def _held_out(data: object, codes: np.ndarray, labelled: np.ndarray, tuning: Tun
     if tuning.group_key is None:
         held = by_cell(codes, seed=tuning.seed)
         return held, "cells" if held.any() else "No label has ten cells: none are held out, all epochs count."
-    groups = column(data, tuning.group_key, parameter="group_key").astype(str).to_numpy()[labelled]
+    groups = as_text(column(data, tuning.group_key, parameter="group_key")).to_numpy()[labelled]
     held = by_group(codes, groups, seed=tuning.seed)
     if held.any():
         return held, f"{tuning.group_key}: {listed(np.unique(groups[held]).tolist())}"

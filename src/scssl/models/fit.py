@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from scssl import _clock, _files, _keys, _random
 from scssl._errors import InputError, told
 from scssl._parts import modalities, multimodal
-from scssl._registry import METHODS, MethodSpec
+from scssl._registry import METHODS
 from scssl._validate import WARNING, Problem, enforce
 from scssl._validate import columns as check_columns
 from scssl._validate import config as check_config
@@ -21,6 +22,11 @@ from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._validate import sizes as check_sizes
+from scssl._validate.matrix import Aim
+from scssl._validate.on_scale import Look, Place, against, counts_of
+from scssl._validate.places import groups
+from scssl._validate.scale import as_text, from_text
+from scssl._validate.silent import shares_as_text
 from scssl.data.cells import COUNTS, Cells
 from scssl.data.container import counts_layer, parts_of, told_of
 from scssl.data.kinds import kind_of
@@ -43,6 +49,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
+    from anndata import AnnData
+
+    from scssl._specs import MethodSpec
     from scssl.methods._base import Config, Method, Prepared
     from scssl.train.loop import History
 
@@ -75,8 +84,9 @@ class Request:
     init: Model | None = None
 
 
-def problems(data: object, request: Request) -> Iterator[Problem]:
-    """What is wrong with the data for this request."""
+def problems(data: object, request: Request, looks: dict[str, Look] | None = None) -> Iterator[Problem]:
+    """What is wrong with the data for this request; what was measured of each modality is put into `looks`."""
+    looks = {} if looks is None else looks
     spec = METHODS.describe(request.method)
     yield from check_config.seed(request.seed)
     yield from check_objects.container(data)
@@ -90,19 +100,33 @@ def problems(data: object, request: Request) -> Iterator[Problem]:
     if multimodal(data):
         yield from check_objects.measured(data, list(parts), parameter="modalities")
     for name, part in parts.items():
+        kind = kind_of(name).name
+        aim = Aim(kind, groups(data, request.batch_key, part.obs_names), keep=partial(looks.__setitem__, name))
         for found in (
             check_sizes.sizes(part),
             check_names.names(part),
             check_matrix.matrix(
                 part,
                 layer=_layer(part, spec, request),
-                expects=check_matrix.EXPECTED[spec.values] if kind_of(name).of_genes else None,
+                expects=check_matrix.expected(spec.values, kind),
                 genes=request.mask_by,
+                aim=aim,
             ),
         ):
             yield from told_of(data, name, found)
     if request.batch_key is not None:
         yield from check_columns.batch(data, request.batch_key)
+    if request.init is not None and spec.values != COUNTS:
+        yield from _beside(request.init, parts, looks, request)
+
+
+def _beside(init: Model, parts: dict[str, AnnData], looks: dict[str, Look], request: Request) -> Iterator[Problem]:
+    """Whether values are on the scale of the model that training starts from."""
+    for name, known in from_text(init.record.get("scale", "")).items():
+        if name in looks:
+            slot = "X" if request.layer is None else f"layers[{request.layer!r}]"
+            place = Place(slot, "init", counts_of(parts[name], slot), kind_of(name).name)
+            yield from against(known, looks[name].scale, place, coverage=0, like="like=init")  # of other genes
 
 
 def within_batch(spec: MethodSpec, request: Request) -> str:
@@ -140,7 +164,8 @@ def fitted(data: object, request: Request) -> tuple[Model, Cells]:
     config = kind.configure(request.preset, **request.config)
     compared = within_batch(kind.spec, request)
     device = resolve_device(request.accelerator)
-    notes = enforce(problems(data, request))
+    looks: dict[str, Look] = {}
+    notes = enforce(problems(data, request, looks))
     taken, _ = modalities_for(kind.spec, data, request.modalities)
     cells = Cells.from_data(
         data,
@@ -192,8 +217,21 @@ def fitted(data: object, request: Request) -> tuple[Model, Cells]:
         peak_mb=_clock.peak_mb(),
         collapsed=collapsed,
         warnings="\n".join(notes),
+        **_measured(looks, cells, config),
     )
     return Model(method, cells.genes, record.plain(), pd.DataFrame(history), accelerator=request.accelerator), cells
+
+
+def _measured(looks: dict[str, Look], cells: Cells, config: object) -> dict[str, str]:
+    """Scale and detection of the genes of the model, for its record."""
+    scales = {name: look.scale for name, look in looks.items()}
+    if getattr(config, "total", None):  # the network scales each cell itself
+        scales = {name: replace(scale, totals=(), sums=()) for name, scale in scales.items()}
+    shares = {}
+    for name, look in looks.items():
+        genes = pd.Index(cells.parts[name].var_names.astype(str)).get_indexer(cells.genes[name])
+        shares[name] = shares_as_text(look.detected[genes], look.n_obs)
+    return {"scale": as_text(scales), "detected": _files.canonical(shares)}
 
 
 def _layer(part: object, spec: MethodSpec, request: Request) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from scssl._settings import settings
 from scssl._validate import enforce
 from scssl._validate.arguments import whole
 from scssl._validate.paths import usable
+from scssl._validate.places import present
+from scssl.data.align import MINIMUM
 from scssl.data.open import opened
 from scssl.models import saved
 from scssl.models.card import card
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from scssl._types import Facts
     from scssl.data.align import Alignment
     from scssl.data.cells import Cells
-    from scssl.methods._base import Method, Transductive
+    from scssl.methods._base import Method
 
 
 class Model:
@@ -117,7 +119,13 @@ class Model:
         return f"<scssl.Model {self.method}: {genes} -> {self.n_dims} dimensions, {trained}{labels}>"
 
     def embed(
-        self, data: object, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
+        self,
+        data: object,
+        *,
+        layer: str | None = None,
+        modality: str | None = None,
+        batch_size: int | None = None,
+        min_coverage: float = MINIMUM,
     ) -> np.ndarray:
         """The embedding of any data, genes aligned by name.
 
@@ -131,6 +139,8 @@ class Model:
             Embed from this modality alone, of a model of several. By default from all that a cell has.
         batch_size
             Cells at a time; has no influence on the result.
+        min_coverage
+            Share of the model's genes that the data must have, see :func:`scssl.tl.embed`.
 
         Returns
         -------
@@ -142,17 +152,27 @@ class Model:
         InputError
             If too few genes of the model are found, or the values cannot be used.
         """
-        return self.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)[0]
+        return self.embed_with_report(
+            data, layer=layer, modality=modality, batch_size=batch_size, min_coverage=min_coverage
+        )[0]
 
     def embed_with_report(
-        self, data: object, *, layer: str | None = None, modality: str | None = None, batch_size: int | None = None
+        self,
+        data: object,
+        *,
+        layer: str | None = None,
+        modality: str | None = None,
+        batch_size: int | None = None,
+        min_coverage: float = MINIMUM,
     ) -> tuple[np.ndarray, dict[str, Alignment]]:
         """As :meth:`embed`, with the gene alignment of each modality."""
         enforce(whole(batch_size, "batch_size", example=self.module.cells_at_a_time))
         if isinstance(data, str | os.PathLike):
             with opened(Path(data)) as file:
-                return self.embed_with_report(file, layer=layer, modality=modality, batch_size=batch_size)
-        cells, found = self.cells(data, layer=layer, modality=modality)
+                return self.embed_with_report(
+                    file, layer=layer, modality=modality, batch_size=batch_size, min_coverage=min_coverage
+                )
+        cells, found = self.cells(data, layer=layer, modality=modality, min_coverage=min_coverage)
         if not self.module.spec.inductive:
             self._refuse_others(data, cells, layer=layer)
         return self.embedding(cells, batch_size=batch_size), found
@@ -197,11 +217,9 @@ class Model:
 
     def _refuse_others(self, data: object, cells: Cells, *, layer: str | None) -> None:
         """Refuse other cells than those the model was fitted to, if it embeds no others."""
-        key = self.record["batch_key"] or None
-        if (
-            identity_of(data, cells, layer=layer or self.record["layer"] or None, batch_key=key)
-            != self.record["data_id"]
-        ):
+        key, layer = self.record["batch_key"] or None, layer or self.record["layer"] or None
+        named = key is None or next(present(data, key, "batch_key"), None) is None
+        if not named or identity_of(data, cells, layer=layer, batch_key=key) != self.record["data_id"]:
             self.module.embed(cells)  # says so, in its own words
 
     def classify(
@@ -235,15 +253,19 @@ class Model:
         return resolve_device(settings.accelerator if self.accelerator == "auto" else self.accelerator)
 
     def cells(
-        self, data: object, *, layer: str | None = None, modality: str | None = None, stream: bool = True
+        self,
+        data: object,
+        *,
+        layer: str | None = None,
+        modality: str | None = None,
+        stream: bool = True,
+        min_coverage: float = MINIMUM,
     ) -> tuple[Cells, dict[str, Alignment]]:
         """Cells as the model reads them: checked, genes in its order, batches that it knows by name."""
-        return cells_of(self, data, layer=layer, modality=modality, stream=stream)
+        return cells_of(self, data, layer=layer, modality=modality, stream=stream, min_coverage=min_coverage)
 
     def embedding(self, cells: Cells, *, batch_size: int | None = None) -> np.ndarray:
         """Embedding of cells that :meth:`cells` or the fit has read."""
-        if not self.module.spec.inductive:
-            return cast("Transductive", self.module).fitted
         return embedding_of(self.module.on(self.device), cells, batch_size=batch_size)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from scssl._errors import InputError, TrainingError, warn
+from scssl._errors import InputError, TrainingError, told, warn
 from scssl._parts import modalities, multimodal
 from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
+from scssl._validate.matrix import Aim
 from scssl._validate.objects import NOTHING
-from scssl._validate.places import present
-from scssl._words import listed, unknown
+from scssl._validate.on_scale import Look, Place, against, counts_of
+from scssl._validate.places import groups, present
+from scssl._validate.scale import from_text
+from scssl._validate.silent import padded, shares_from_text
+from scssl._words import listed, spelled_as, unknown
+from scssl.data.align import MINIMUM
 from scssl.data.cells import BATCH, COUNTS, Cells, Codes
 from scssl.data.columns import codes, column
 from scssl.data.container import counts_layer, parts_of
 from scssl.data.kinds import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from anndata import AnnData
 
     from scssl._types import Data
     from scssl.data.align import Alignment
@@ -30,15 +41,29 @@ if TYPE_CHECKING:
 
 
 def cells_of(
-    model: Model, data: object, *, layer: str | None = None, modality: str | None = None, stream: bool = True
+    model: Model,
+    data: object,
+    *,
+    layer: str | None = None,
+    modality: str | None = None,
+    stream: bool = True,
+    min_coverage: float = MINIMUM,
 ) -> tuple[Cells, dict[str, Alignment]]:
-    """Cells as the model reads them, and how its genes were found in the data."""
+    """Cells as the model reads them, and how its genes were found in the data.
+
+    `min_coverage`: share of the model's genes below which the data are refused.
+    """
+    enforce(_share(min_coverage))
     spec = model.module.spec
     kept = "" if spec.values == COUNTS else model.record["layer"]  # counts are found where they are in this object
     layer = layer or kept or None
     features = _features(model, modality)
-    enforce(_problems(model, data, layer, list(features)))
-    cells, found = Cells.aligned(data, features, layer=layer, values=spec.values, stream=stream)
+    asked = _Asked(model, layer, features, min_coverage)
+    enforce(_problems(data, asked))
+    cells, found = Cells.aligned(
+        data, features, layer=layer, values=spec.values, stream=stream, min_coverage=min_coverage
+    )
+    found = _measured(found, asked)
     if model.module.tells_batches_apart:
         cells = model.module.aligned(_with_batches(model, data, cells))
     for alignment in found.values():
@@ -76,13 +101,48 @@ def blocks(n_obs: int, size: int) -> Iterator[np.ndarray]:
 
 def _with_batches(model: Model, data: object, cells: Cells) -> Cells:
     """The cells with the batches that the data name; without any if they do not."""
-    key, known = model.record["batch_key"], model.module.batches
+    key, known = model.record["batch_key"], list(model.module.batches)
     if next(present(data, key, "batch_key"), None) is not None:
         msg = f"The data have no column {key!r} that names the batch of each cell, which this model can make use of: "
-        msg += f"all cells are embedded as of an unseen batch. It knows {listed(list(known))}; "
+        msg += f"all cells are embedded as of an unseen batch. It knows {listed(known)}; "
         warn(msg + f"name the batches in obs[{key!r}], if these cells are of them.")
         return cells
-    return cells.with_codes(**{BATCH: Codes(*codes(column(data, key, parameter="batch_key")))})
+    values, names = codes(column(data, key, parameter="batch_key"))
+    respelled, note = spelled_as(known, names, parameter=f"batch_key={key!r}")
+    cells = cells.with_codes(**{BATCH: Codes(values, tuple(respelled))})
+    if not model.module.has_to_learn(model.module.aligned(cells)):  # else the caller says that they are learned
+        told(note)
+    return cells
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of some data, and what their values were found to be, by modality."""
+
+    model: Model
+    layer: str | None
+    features: Mapping[str, np.ndarray]
+    min_coverage: float
+    looks: dict[str, Look] = field(default_factory=dict)
+
+
+def _measured(found: dict[str, Alignment], asked: _Asked) -> dict[str, Alignment]:
+    """The alignments, with the genes that no cell has and that count as missing."""
+    shares = json.loads(asked.model.record.get("detected", "") or "{}")
+    made = dict(found)
+    for name in shares.keys() & asked.looks.keys():
+        look, at = asked.looks[name], found[name].positions
+        n_cells = np.where(at >= 0, look.detected[at], -1)  # those that are missing are known to be
+        silent = padded(shares_from_text(shares[name]), n_cells, look.n_obs)
+        made[name] = found[name].without(silent, look.n_obs, minimum=asked.min_coverage)
+    return made
+
+
+def _share(minimum: object) -> Iterator[Problem]:
+    number = float(minimum) if isinstance(minimum, int | float | np.number) and not isinstance(minimum, bool) else 0.0
+    if not 0 < number <= 1:
+        message = f"min_coverage={minimum!r} is not a share above 0 and at most 1."
+        yield Problem("out_of_range", "min_coverage", message, "Pass e.g. min_coverage=0.5.")
 
 
 def _features(model: Model, modality: str | None) -> dict[str, np.ndarray]:
@@ -98,7 +158,8 @@ def _features(model: Model, modality: str | None) -> dict[str, np.ndarray]:
     return {modality: model.features[modality]}
 
 
-def _problems(model: Model, data: Data, layer: str | None, names: list[str]) -> Iterator[Problem]:
+def _problems(data: Data, asked: _Asked) -> Iterator[Problem]:
+    model, names = asked.model, list(asked.features)
     yield from check_objects.container(data)
     if data.n_obs == 0:
         fix = "Check the filter that was applied last: adata[mask].n_obs."
@@ -117,8 +178,23 @@ def _problems(model: Model, data: Data, layer: str | None, names: list[str]) -> 
             yield Problem("unknown_modality", "data", msg, fix, missing=True)
         yield from (problem for problem in check_objects.measured(data, names) if problem.code == NOTHING)
     for name, part in ((name, part) for name, part in parts_of(data, names).items() if part.n_obs):
-        values = model.module.spec.values
-        where = counts_layer(part, layer) if values == COUNTS else layer
-        expects = check_matrix.EXPECTED[values] if kind_of(name).of_genes else None
-        yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
-        yield from check_matrix.matrix(part, layer=where, expects=expects, genes=None)
+        for problem in _values(data, name, part, asked):
+            yield problem.of(name, genes=kind_of(name).of_genes) if multimodal(data) else problem
+
+
+def _values(data: Data, name: str, part: AnnData, asked: _Asked) -> Iterator[Problem]:
+    """What is wrong with the values of one modality, also beside those that the model was trained on."""
+    model, values = asked.model, asked.model.module.spec.values
+    yield from (problem for problem in check_names.names(part) if problem.severity == ERROR)
+    where = counts_layer(part, asked.layer) if values == COUNTS else asked.layer
+    at = pd.Index(part.var_names.astype(str)).get_indexer(pd.Index(asked.features[name]))
+    batches = groups(data, model.record["batch_key"], part.obs_names)
+    aim = Aim(kind_of(name).name, batches, at[at >= 0], partial(asked.looks.__setitem__, name))
+    expects = check_matrix.expected(values, aim.kind)
+    yield from check_matrix.matrix(part, layer=where, expects=expects, genes=None, aim=aim)
+    known = from_text(model.record.get("scale", "")).get(name)
+    coverage = float((at >= 0).mean())
+    if known is not None and name in asked.looks and values != COUNTS and coverage >= asked.min_coverage:
+        slot = "X" if where is None else f"layers[{where!r}]"
+        place = Place(slot, "data" if where is None else "layer", counts_of(part, slot), aim.kind)
+        yield from against(known, asked.looks[name].scale, place, coverage=coverage)

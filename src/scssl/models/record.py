@@ -48,6 +48,10 @@ class Record:
     peak_mb: float = 0.0
     collapsed: str = ""
     warnings: str = ""
+    scale: str = ""
+    """Scale of the values that the model was trained on, of each modality, as JSON; empty where it was not measured."""
+    detected: str = ""
+    """How many cells have each gene, see :mod:`scssl._validate.silent`, of each modality, as JSON."""
     source: str = ""
     """The file of weights that were trained elsewhere, as JSON."""
 

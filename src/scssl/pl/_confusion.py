@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,8 +11,9 @@ from matplotlib.patches import Rectangle
 from scssl._errors import InputError
 from scssl._validate import enforce
 from scssl._validate.objects import in_memory
-from scssl._validate.places import disagreement, found, present
+from scssl._validate.places import disagreement
 from scssl._words import unknown
+from scssl.data.columns import column
 from scssl.pl._panels import foot
 from scssl.pl._style import INK, MUTED, PLAIN, check_figure, finish, style
 
@@ -83,8 +84,8 @@ def confusion(
     >>> axes = ssl.pl.confusion(query, "pca_label", label_key="cell_type", show=False)
     """
     check_figure(ax=ax, figsize=figsize, save=save, cmap=cmap)
-    columns = {"predicted": predicted, "label_key": label_key}
-    values = {parameter: _column(data, name, parameter) for parameter, name in columns.items()}
+    asked = {"predicted": predicted, "label_key": label_key}
+    values = {parameter: _column(data, name, parameter) for parameter, name in asked.items()}
     counts = _counts(values["label_key"], values["predicted"])
     share = counts.div(counts.sum(axis=1), axis=0)
     correct = sum(counts.loc[name, name] for name in counts.index if name in counts.columns)
@@ -106,9 +107,9 @@ def _column(data: object, name: str, parameter: str) -> pd.Series:
     """A column of the frame, or of ``obs``."""
     if not isinstance(data, pd.DataFrame):
         enforce(in_memory(data))
-        enforce(present(data, name, parameter))
+        values = column(data, name, parameter=parameter)
         enforce(disagreement(data, name, parameter))
-        return cast("pd.Series", found(data, name))  # it is present
+        return values
     if name not in data:
         raise unknown(kind="column", name=name, known=sorted(map(str, data.columns)), parameter=parameter)
     return data[name]

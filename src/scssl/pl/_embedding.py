@@ -158,7 +158,7 @@ def _column(data: Data, name: str, layer: str | None) -> pd.Series:
 
 def _gene(data: Data, name: str, layer: str | None) -> pd.Series:
     if layer is not None and layer not in data.layers:
-        raise unknown(kind="layer", name=layer, known=sorted(data.layers), parameter="layer")
+        raise unknown(kind="layer", name=layer, known=sorted(_keys.layers(data)), parameter="layer")
     values = (data.X if layer is None else data.layers[layer])[:, data.var_names.get_loc(name)]
     dense = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
     return pd.Series(np.ravel(dense).astype(float), index=data.obs_names)

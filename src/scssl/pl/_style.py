@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +65,7 @@ def check_figure(*, ax: object = None, figsize: Any = None, save: Any = None, cm
         )
     sides = figsize if isinstance(figsize, tuple | list) else ()
     if figsize is not None and (
-        len(sides) != 2 or not all(isinstance(s, Real) and 0 < float(s) < np.inf for s in sides)
+        len(sides) != 2 or not all(isinstance(s, int | float | np.number) and 0 < float(s) < np.inf for s in sides)
     ):
         msg = f"figsize={figsize!r} is not a width and a height in inches."
         raise InputError(msg, code="bad_figsize", parameter="figsize", fix="Pass e.g. figsize=(6, 4).")

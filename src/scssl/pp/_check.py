@@ -10,6 +10,7 @@ from scssl._errors import KeyNotFoundError
 from scssl._parts import multimodal, parts
 from scssl._registry import METHODS
 from scssl._validate import ERROR, Problem, columns, matrix, names, objects, sizes
+from scssl._validate.places import groups
 from scssl.data.container import counts_layer, told_of
 from scssl.data.kinds import kind_of
 
@@ -87,13 +88,14 @@ def _all(
     if multimodal(data):
         yield from objects.overlap(data)
     for name, part in parts(data).items():
-        of_genes = kind_of(name or _keys.DEFAULT_MODALITY).of_genes
-        yield from told_of(data, name, _part(part, layer, values, of_genes=of_genes))
+        kind = kind_of(name or _keys.DEFAULT_MODALITY).name
+        aim = matrix.Aim(kind, groups(data, batch_key, part.obs_names))
+        yield from told_of(data, name, _part(part, layer, values, aim))
 
 
-def _part(adata: object, layer: str | None, values: str | None, *, of_genes: bool) -> Iterator[Problem]:
+def _part(adata: object, layer: str | None, values: str | None, aim: matrix.Aim) -> Iterator[Problem]:
     layer = counts_layer(adata, layer) if values == matrix.COUNTS else layer
-    expects = matrix.EXPECTED[values] if values is not None and of_genes else None
+    expects = matrix.expected(values, aim.kind) if values is not None else None
     yield from sizes.sizes(adata)
     yield from names.names(adata)
-    yield from matrix.matrix(adata, layer=layer, expects=expects, genes=_keys.HIGHLY_VARIABLE)
+    yield from matrix.matrix(adata, layer=layer, expects=expects, genes=_keys.HIGHLY_VARIABLE, aim=aim)

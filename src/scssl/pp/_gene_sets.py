@@ -13,6 +13,7 @@ from scssl._parts import modalities, multimodal
 from scssl._validate import enforce, names, objects
 from scssl._words import listed, unknown
 from scssl.data import gene_sets as sets_of
+from scssl.data.matrix import handed_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ def gene_sets(
     chosen = [all_names[j] for j in kept]
     regulators = sets_of.regulators(chosen, known)
     genes = adata.var_names.to_numpy().astype(str)
-    adata.varm[key_added] = matched[:, kept]
+    adata.varm[key_added] = handed_out(matched[:, kept])
     _keys.shelf(adata, _keys.GENE_SETS)[key_added] = {
         "names": np.asarray(chosen, dtype=object),
         "n_genes": np.asarray([len(sets[name]) for name in chosen]),

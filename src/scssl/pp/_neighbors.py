@@ -13,6 +13,7 @@ from scssl._validate.arguments import text as is_text
 from scssl._words import unknown
 from scssl.data import partners as graphs
 from scssl.data.identity import graph_id
+from scssl.data.matrix import handed_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,7 +102,7 @@ def partners(
     cells = Cells.from_data(data, **what)
     graph = graphs.partners(cells, kind, int(k))
     paired = float(np.mean(np.diff(graph.indptr) > 0))
-    data.obsp[_keys.partners(key)] = graph
+    data.obsp[_keys.partners(key)] = handed_out(graph)
     _keys.shelf(data, _keys.PARTNERS)[key] = {
         "kind": kind,
         "k": int(k),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 import scssl
 from scssl import _clock, _keys, _settings
@@ -13,24 +14,27 @@ from scssl._errors import InputError, warn
 from scssl._parts import modalities, multimodal, parts
 from scssl._parts import part as part_of
 from scssl._validate import ERROR, WARNING, Problem, columns, enforce, matrix, names, objects, sizes
+from scssl._validate.places import groups
 from scssl._words import listed, nearest
 from scssl._written import free, put
 from scssl.data import recipe as recipes
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.container import copied, told_of
 from scssl.data.kinds import PROTEIN, RNA, Kind, kind_of
-from scssl.data.matrix import by_blocks, csr, values
+from scssl.data.matrix import by_blocks, csr, handed_out, values
+from scssl.pp._like import Like, like_of, written_to
 from scssl.pp._reference import reference_mask
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
-    import scipy.sparse as sp
     from anndata import AnnData
     from mudata import MuData
 
     from scssl._types import Data, Json
+    from scssl.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class _Plan:
     layer: str | None
     batch_key: str | None
     overwrite: bool
+    like: Like | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class _Prepared:
 
     counts: Any
     x: Any
-    selected: np.ndarray
+    selected: np.ndarray | None
+    """Genes to mark; ``None``: they are those of a model."""
     record: dict[str, Any]
 
 
@@ -64,6 +70,7 @@ def recipe(
     target_sum: float | None = 1e4,
     layer: str | None = None,
     reference: str | Sequence[bool] | np.ndarray | pd.Series | None = None,
+    like: Model | str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     copy: bool = False,
 ) -> AnnData | MuData | None:
@@ -90,6 +97,10 @@ def recipe(
         Cells on which genes are chosen (and the weights of ATAC peaks are taken): a boolean mask, or the name of a column
         of ``obs`` that is boolean or was made by :func:`scssl.pp.split`. The other cells have no influence on the choice,
         so that they can serve as a test. All cells by default.
+    like
+        A trained model, or its folder: values are made on the scale that it was trained on, where it reads them (its total
+        and base of the logarithm, its layer). No genes are marked, for it knows its own; `target_sum`, `n_top_genes` and
+        `flavor` have no influence.
     overwrite
         Whether a choice of genes in ``var["highly_variable"]`` and a layer ``counts`` of other values may be replaced
         that the recipe did not write.
@@ -127,11 +138,15 @@ def recipe(
     """
     plan = _Plan(n_top_genes, flavor, target_sum, layer, batch_key, overwrite)
     enforce(problem for problem in (*_arguments(plan), *_object(data)) if problem.severity == ERROR)
+    if like is not None:
+        made = like_of(data, like)
+        plan = replace(plan, like=made, target_sum=made.target_sum)
     known, parts = reference_mask(data, reference), _parts(data)
     notes = enforce(_problems(data, parts, plan))
-    prepared = {name: _prepare(data, (name, part), plan, known) for name, part in parts.items()}
+    with np.errstate(over="ignore"):  # refused in words
+        prepared = {name: _prepare(data, (name, part), plan, known) for name, part in parts.items()}
     target = copied(data) if copy else data
-    _write(target, prepared, notes)
+    _write(target, prepared, notes, plan.like)
     return target if copy else None
 
 
@@ -180,15 +195,16 @@ def _problems(data: object, parts: Json, plan: _Plan) -> Iterator[Problem]:
     """What is wrong with the values and columns; messages about a modality begin with its name."""
     yield from _object(data)
     for name, part in parts.items():
-        yield from told_of(data, name, _problems_of(part, kind_of(name), plan))
+        yield from told_of(data, name, _problems_of(data, part, kind_of(name), plan))
     if plan.batch_key is not None:
         yield from columns.batch(data, plan.batch_key)
 
 
-def _problems_of(adata: AnnData, kind: Kind, plan: _Plan) -> Iterator[Problem]:
+def _problems_of(data: Data, adata: AnnData, kind: Kind, plan: _Plan) -> Iterator[Problem]:
     yield from sizes.sizes(adata)
     yield from names.names(adata)
-    for problem in matrix.matrix(adata, layer=plan.layer, expects=matrix.COUNTS):
+    aim = matrix.Aim(kind.name, groups(data, plan.batch_key, adata.obs_names))
+    for problem in matrix.matrix(adata, layer=plan.layer, expects=matrix.COUNTS, aim=aim):
         if problem.code == "empty_cells" and not kind.of_genes:
             yield replace(problem, severity=WARNING, fix="They stay zero.")
         elif problem.code == "looks_log_normalised":
@@ -200,7 +216,7 @@ def _problems_of(adata: AnnData, kind: Kind, plan: _Plan) -> Iterator[Problem]:
         message = f"layers['counts'] exists and holds other values than {_place(plan)}; it would be replaced."
         fix = "Pass layer='counts' to start from it, or overwrite=True."
         yield Problem("counts_layer_exists", "layer", message, fix)
-    if _keys.HIGHLY_VARIABLE in adata.var:
+    if _keys.HIGHLY_VARIABLE in adata.var and plan.like is None:
         yield from _own_genes(adata, plan)
 
 
@@ -225,7 +241,7 @@ def _no_counts(adata: AnnData, problem: Problem, plan: _Plan) -> Problem:
         "If the object has counts elsewhere, pass layer= (or adata = adata.raw.to_adata() if raw holds them). If not, skip "
         "the recipe: ssl.tl.fit(adata, ...) takes log-normalised values as they are."
     )
-    there = listed([str(name) for name in adata.layers])
+    there = listed(_keys.layers(adata))
     return replace(problem, message=f"{again}, and {_place(plan)} holds none (layers: {there}).", fix=fix)
 
 
@@ -249,25 +265,43 @@ def _prepare(data: Data, named: tuple[str, AnnData], plan: _Plan, known: pd.Seri
         raise InputError(msg, code="no_reference", parameter="reference")
     batch = None
     if plan.batch_key is not None:
-        batch = column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names).astype(str).to_numpy()
-    kind = kind_of(name)
+        batch = as_text(column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names)).to_numpy()
+    kind, selected = kind_of(name), None
     if kind is RNA:
-        x = recipes.normalize(counts, plan.target_sum)
+        x = _scaled(counts, plan)
         ranked = counts if plan.flavor in recipes.COUNT_FLAVORS else x
-        selected = recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
+        if plan.like is None:
+            selected = recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
     elif kind is PROTEIN:
         x, selected = recipes.clr(counts), np.ones(adata.n_vars, dtype=bool)
     else:
         x = recipes.tf_idf(counts, reference=mask)
         selected = recipes.most_frequent(counts, plan.n_top_genes, reference=mask)
+    selected = None if plan.like is not None else selected
     _refuse_lost(counts, x, name, plan)
     stored = values(adata, plan.layer)
     # dense stays dense; of what is sparse, or read chunk by chunk, nothing of the full size ever is
-    made = x.toarray() if isinstance(stored, np.ndarray) else x
-    return _Prepared(stored.copy(), made, selected, _record(kind, plan, mask, selected))
+    made = x.toarray() if isinstance(stored, np.ndarray) else x if isinstance(stored, sp.sparray) else handed_out(x)
+    return _Prepared(stored.copy(), made, selected, _record(kind, plan, mask, selected, counts))
 
 
-def _refuse_lost(counts: sp.csr_matrix, x: sp.csr_matrix, name: str, plan: _Plan) -> None:
+def _scaled(counts: sp.csr_array, plan: _Plan) -> sp.csr_array:
+    """Logarithms of scaled counts, of the base that a model reads."""
+    x = recipes.normalize(counts, plan.target_sum)
+    if plan.like is not None and plan.like.divisor != 1:
+        x.data /= np.float32(plan.like.divisor)
+    return x
+
+
+def _total(counts: sp.csr_array, target_sum: float | None) -> float:
+    """Total of every cell before the logarithm, also where it is the median of these cells."""
+    if target_sum is not None:
+        return float(target_sum)
+    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    return float(np.median(totals[totals > 0])) if (totals > 0).any() else 1.0
+
+
+def _refuse_lost(counts: sp.csr_array, x: sp.csr_array, name: str, plan: _Plan) -> None:
     """Counts that float32 holds may leave its range on the new scale."""
     bad = int((~np.isfinite(x.data)).sum())
     gone = max(int(counts.nnz - (x.data > 0).sum()), 0) if not kind_of(name).of_peaks else 0
@@ -278,13 +312,16 @@ def _refuse_lost(counts: sp.csr_matrix, x: sp.csr_matrix, name: str, plan: _Plan
         raise InputError(msg, code="beyond_float32", parameter="target_sum", fix=fix)
 
 
-def _record(kind: Kind, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray) -> Json:
+def _record(
+    kind: Kind, plan: _Plan, mask: np.ndarray | None, selected: np.ndarray | None, counts: sp.csr_array
+) -> Json:
     return {
         "kind": kind.name,
         "layer": plan.layer,
         "target_sum": plan.target_sum if kind is RNA else None,
+        "total": _total(counts, plan.target_sum) if kind is RNA else None,
         "n_top_genes": plan.n_top_genes,
-        "n_selected": int(selected.sum()),
+        "n_selected": None if selected is None else int(selected.sum()),
         "flavor": plan.flavor if kind is RNA else None,
         "batch_key": plan.batch_key if kind is RNA else None,
         "n_reference": None if mask is None else int(mask.sum()),
@@ -293,23 +330,34 @@ def _record(kind: Kind, plan: _Plan, mask: np.ndarray | None, selected: np.ndarr
     }
 
 
-def _write(target: object, prepared: dict[str, _Prepared], notes: list[str]) -> None:
+def _write(target: Data, prepared: dict[str, _Prepared], notes: list[str], like: Like | None) -> None:
+    layer = written_to(like)
     for name, part in prepared.items():
         adata = part_of(target, name)
         was_view = adata.is_view
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # anndata's own word on views; ours follows
             adata.layers[_keys.COUNTS_LAYER] = part.counts  # first: this makes a view an object of its own
-        adata.X = part.x
-        put(adata, "var", _keys.HIGHLY_VARIABLE, part.selected)
-        if part.record["kind"] == RNA.name:
-            adata.uns["log1p"] = {"base": None}
+        if layer is None:
+            adata.X = part.x
+        else:
+            adata.layers[layer] = part.x
+        if part.selected is not None:
+            put(adata, "var", _keys.HIGHLY_VARIABLE, part.selected)
+        if part.record["kind"] == RNA.name and layer is None:
+            divisor = 1.0 if like is None else like.divisor
+            adata.uns["log1p"] = {"base": None if divisor == 1 else round(float(np.exp(divisor)))}
         _keys.store(adata)[_keys.RECIPE] = json.dumps({**part.record, "warnings": notes}, sort_keys=True)
         if was_view:
             warn("The object was a view; it is an object of its own now, the one it was taken from is as before.")
     where = f" of {listed(list(prepared))}" if multimodal(target) else ""
-    chosen = ", ".join(f"{int(part.selected.sum())} of {len(part.selected)}" for part in prepared.values())
-    _settings.wrote(".layers['counts']", ".X", f".var['highly_variable'] ({chosen} features){where}")
+    chosen = ", ".join(
+        f"{int(part.selected.sum())} of {len(part.selected)}" for part in prepared.values() if part.selected is not None
+    )
+    marked = f".var['highly_variable'] ({chosen} features){where}" if chosen else ""
+    _settings.wrote(
+        ".layers['counts']", ".X" if layer is None else f".layers[{layer!r}]", *([marked] if marked else [])
+    )
     if multimodal(target):
         records = {name: part.record for name, part in prepared.items()}
         _keys.store(target)[_keys.RECIPE] = json.dumps({**records, "warnings": notes}, sort_keys=True)

@@ -9,7 +9,7 @@ from scssl import _keys, _random, _settings
 from scssl._errors import InputError, KeyNotFoundError
 from scssl._validate import columns, config, enforce, names, objects
 from scssl._words import listed, nearest
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,7 +77,7 @@ def split(
     if by is None:
         query = _drawn(np.asarray(data.obs_names, dtype=str), fraction, seed)
     else:
-        groups = column(data, by, parameter="by").astype(str).to_numpy()
+        groups = as_text(column(data, by, parameter="by")).to_numpy()
         names_of_groups = np.unique(groups)
         chosen = _named(held_out, names_of_groups, by) if fraction is None else None
         if chosen is None:

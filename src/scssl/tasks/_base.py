@@ -10,7 +10,7 @@ import numpy as np
 
 from scssl import _random
 from scssl._protocol import CLEAN
-from scssl._registry import METRICS, TaskSpec
+from scssl._registry import METRICS
 from scssl._results import ANSWERS, COLLAPSED, FAILED, NOT_APPLICABLE, OK, OWN_ENGINE, RANDOM
 from scssl.metrics import Inputs, NotApplicable, collapsed
 from scssl.metrics._engines import lacking, measure_by
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from scssl._protocol import Protocol
+    from scssl._specs import TaskSpec
     from scssl.tasks._cells import Cells
 
 CONTROL_WIDTH = 64

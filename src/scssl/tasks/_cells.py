@@ -10,7 +10,7 @@ from scssl import _keys
 from scssl._parts import part as part_of
 from scssl._parts import parts
 from scssl._protocol import CLEAN
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.matrix import csr, genes_of, rows
 from scssl.tasks._values import read_values
 
@@ -71,8 +71,8 @@ class Cells:
     held_out: tuple[str, ...] = ()
     source: str = ""
     target: str = ""
-    source_values: sp.csr_matrix | None = None
-    target_values: sp.csr_matrix | None = None
+    source_values: sp.csr_array | None = None
+    target_values: sp.csr_array | None = None
     source_names: tuple[str, ...] = ()
     target_names: tuple[str, ...] = ()
     measured: np.ndarray | None = None
@@ -145,7 +145,7 @@ class Cells:
         """
         part = part_of(data, modality)
         text = {
-            name: None if key is None else column(data, key, parameter=name).reindex(part.obs_names).astype(str)
+            name: None if key is None else as_text(column(data, key, parameter=name).reindex(part.obs_names))
             for name, key in (("label_key", label_key), ("batch_key", batch_key), ("split_key", split_key))
         }
         labels, batch, split = (None if t is None else t.to_numpy(dtype=object) for t in text.values())
@@ -196,7 +196,7 @@ def _are_counts(part: AnnData, layer: str | None) -> bool:
     return bool((values >= 0).all() and (np.rint(values) == values).all())
 
 
-def _log_normalised(counts: sp.csr_matrix) -> sp.csr_matrix:
+def _log_normalised(counts: sp.csr_array) -> sp.csr_array:
     total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     factor = np.repeat(TARGET_SUM / np.maximum(total, 1.0), np.diff(counts.indptr))
     return type(counts)(
@@ -204,7 +204,7 @@ def _log_normalised(counts: sp.csr_matrix) -> sp.csr_matrix:
     )
 
 
-def principal_components(values: sp.csr_matrix, *, width: int = N_COMPONENTS, seed: int = 0) -> np.ndarray:
+def principal_components(values: sp.csr_array, *, width: int = N_COMPONENTS, seed: int = 0) -> np.ndarray:
     """Scores of the leading principal components; the matrix is centred without becoming dense.
 
     Parameters

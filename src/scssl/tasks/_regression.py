@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scssl import _sparse
 from scssl._neighbors import nearest
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 _SHRINK = 1.0
 
 
-def ridge(known: np.ndarray, values: sp.csr_matrix, x: np.ndarray) -> np.ndarray:
+def ridge(known: np.ndarray, values: sp.csr_array, x: np.ndarray) -> np.ndarray:
     """Values of the cells at `x` by a linear map with little shrinkage, the same for any rotation and size of the embedding.
 
     Parameters
@@ -38,24 +39,22 @@ def ridge(known: np.ndarray, values: sp.csr_matrix, x: np.ndarray) -> np.ndarray
 
 
 def by_neighbors(
-    known: np.ndarray, values: sp.csr_matrix, x: np.ndarray, *, k: int, seed: int = 0
+    known: np.ndarray, values: sp.csr_array, x: np.ndarray, *, k: int, seed: int = 0
 ) -> tuple[np.ndarray, str]:
     """Mean of the values of the `k` nearest reference cells, and a sentence if there are fewer."""
-    import scipy.sparse as sp
-
     found = nearest(known, k, query=x, seed=seed)
     n, k = found.indices.shape
     share = np.full(n * k, 1 / k, dtype=np.float32)
-    weights = sp.csr_matrix((share, found.indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, len(known)))
+    weights = _sparse.from_rows(share, found.indices.ravel(), np.arange(0, n * k + 1, k), shape=(n, len(known)))
     return (weights @ values).toarray().astype(np.float32, copy=False), found.note
 
 
-def mean_profile(values: sp.csr_matrix) -> np.ndarray:
+def mean_profile(values: sp.csr_array) -> np.ndarray:
     """Mean of every feature."""
     return np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
 
 
-def components(known: sp.csr_matrix, x: sp.csr_matrix, *, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def components(known: sp.csr_array, x: sp.csr_array, *, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Principal components of the reference cells: their scores, those of the cells `x`, and `x` put back together."""
     from sklearn.decomposition import PCA
     from threadpoolctl import threadpool_limits

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 
-from scssl import _keys
+from scssl import _keys, _sparse
 from scssl._errors import InputError
 from scssl._parts import modalities, multimodal
 from scssl._parts import part as part_of
@@ -16,6 +15,7 @@ from scssl.data.matrix import csr, genes_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    import scipy.sparse as sp
     from anndata import AnnData
 
     from scssl._types import Data, Json
@@ -56,21 +56,21 @@ def read_values(data: Data, part: AnnData, modality: str | None, *, target: str 
     return found
 
 
-def _logged(matrix: sp.csr_matrix, modality: str) -> sp.csr_matrix:
+def _logged(matrix: sp.csr_array, modality: str) -> sp.csr_array:
     """Counts of genes and proteins as the recipe transforms them; whatever else there is as it stands."""
     counts = bool((matrix.data >= 0).all() and (np.rint(matrix.data) == matrix.data).all())
     logged = kind_of(modality).logged
     return logged(matrix) if counts and logged is not None else matrix
 
 
-def _refuse_holes(matrix: sp.csr_matrix, modality: str) -> None:
+def _refuse_holes(matrix: sp.csr_array, modality: str) -> None:
     n_bad = int((~np.isfinite(matrix.data)).sum())
     if n_bad:
         msg = f"{n_bad} of {matrix.nnz} values of {modality!r} that are not zero are NaN or inf."
         raise InputError(msg, code="values_not_finite", parameter="data", fix="Look at them with ssl.pp.check(data).")
 
 
-def _common(matrix: sp.csr_matrix, features: np.ndarray) -> np.ndarray:
+def _common(matrix: sp.csr_array, features: np.ndarray) -> np.ndarray:
     """At most 5,000 of the features, those that most cells have, in their order."""
     if len(features) <= MAX_FEATURES:
         return features
@@ -78,7 +78,7 @@ def _common(matrix: sp.csr_matrix, features: np.ndarray) -> np.ndarray:
     return features[np.sort(np.argsort(-cells, kind="stable")[:MAX_FEATURES])]
 
 
-def _placed(matrix: sp.csr_matrix, own: pd.Index, names: pd.Index) -> tuple[sp.csr_matrix, np.ndarray]:
+def _placed(matrix: sp.csr_array, own: pd.Index, names: pd.Index) -> tuple[sp.csr_array, np.ndarray]:
     """Rows in the order of `names`, and which of them there are; the others are empty."""
     position = own.get_indexer(names)
     measured = position >= 0
@@ -86,8 +86,6 @@ def _placed(matrix: sp.csr_matrix, own: pd.Index, names: pd.Index) -> tuple[sp.c
         return (
             matrix if (position == np.arange(len(own))).all() and len(own) == len(names) else matrix[position]
         ), measured
-    select = sp.csr_matrix(
-        (np.ones(int(measured.sum()), dtype=matrix.dtype), (np.flatnonzero(measured), position[measured])),
-        shape=(len(names), len(own)),
-    )
-    return sp.csr_matrix(select @ matrix), measured
+    ones = np.ones(int(measured.sum()), dtype=matrix.dtype)
+    select = _sparse.from_pairs(ones, np.flatnonzero(measured), position[measured], shape=(len(names), len(own)))
+    return select @ matrix, measured

@@ -15,7 +15,7 @@ from scssl._validate.names import key as check_key
 from scssl._validate.objects import container
 from scssl._words import listed, nearest
 from scssl._written import free, put
-from scssl.data.columns import classes, column
+from scssl.data.columns import as_text, classes, column
 from scssl.data.slots import dense, slot
 from scssl.tasks._readout import by_line, by_neighbors
 from scssl.tasks._vote import UNIFORM, WEIGHTS
@@ -195,7 +195,7 @@ def _typed(text: np.ndarray, model: Model) -> pd.Categorical:
 
 def _unheard(reference: object, label_key: str, model: Model) -> None:
     """Say so if the reference has labels that the model does not know."""
-    labels = set(column(reference, label_key, parameter="label_key").dropna().astype(str))
+    labels = set(as_text(column(reference, label_key, parameter="label_key").dropna()))
     unknown = sorted(labels - set(model.classes))
     if unknown:
         message = (
@@ -213,7 +213,7 @@ def _problems(
     yield from alike(query, reference, use_rep)
     yield from columns.label(reference, label_key)
     if options[0] == LINEAR:
-        yield from _too_few(column(reference, label_key, parameter="label_key").astype(str))
+        yield from _too_few(as_text(column(reference, label_key, parameter="label_key")))
 
 
 def _options(classifier: object, k: object, weights: object) -> Iterator[Problem]:

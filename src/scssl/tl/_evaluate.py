@@ -14,7 +14,6 @@ from scssl._protocol import PROTOCOLS
 from scssl._registry import TASKS
 from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import wanted as wanted_of
-from scssl._validate.arguments import named as are_names
 from scssl._validate.config import seed as check_seed
 from scssl._validate.names import names as check_names
 from scssl._validate.objects import in_memory
@@ -22,12 +21,13 @@ from scssl._words import listed, nearest
 from scssl.bench.question import Question
 from scssl.bench.split import groups
 from scssl.data import scored
-from scssl.data.columns import column
+from scssl.data.columns import as_text, column
 from scssl.data.identity import data_id
 from scssl.data.slots import dense
 from scssl.data.slots import slot as find_slot
 from scssl.metrics._engines import ENGINES
 from scssl.metrics._engines import identity as engine_identity
+from scssl.metrics._engines import obstacles as engine_obstacles
 from scssl.tasks import control_rows, refused_rows, score_rows
 from scssl.tl._origin import fields, record_of, seen
 
@@ -138,14 +138,13 @@ def evaluate(
     >>> sorted(scores["method"].unique())
     ['knn_pca', 'mean_profile', 'oracle', 'pca', 'random', 'ridge_pca']
     """
-    enforce(Problem("no_use_rep", "use_rep", "use_rep=None names no embedding.", "") for _ in [()] if use_rep is None)
-    enforce(are_names(use_rep, "use_rep", example="X_simclr"))
-    names = [use_rep] if isinstance(use_rep, str) else list(use_rep)
+    names: list[str] = list(use_rep) if hasattr(use_rep, "__iter__") and not isinstance(use_rep, str) else [use_rep]  # type: ignore[list-item]
     question = Question(batch_key, label_key, split_key, target, modality)
     choices = {"profile": (profile, tuple(PROTOCOLS)), "engine": (engine, ENGINES)}
     grouped = held_out is not None
     question = replace(question, unlabelled=wanted_of.unlabelled(unlabelled))
     enforce(_problems(data, names, question, seed=seed, choices=choices, grouped=grouped))
+    enforce(engine_obstacles(engine))
     enforce(question.of_target(data))
     question = question.about(tasks=tasks, metrics=metrics, unlabelled=unlabelled)
     protocol, holder = PROTOCOLS[profile], part_of(data, modality)
@@ -245,5 +244,5 @@ def _identity(data: Data, holder: Data, question: Question) -> str:
     used = [key for key in question.columns if key is not None]
     if all(part.X is not None for part in parts(data).values()):
         return question.counted(data_id(data, columns=used))
-    known = {key: list(column(data, key, parameter=key).astype(str)) for key in used}
+    known = {key: list(as_text(column(data, key, parameter=key))) for key in used}
     return question.counted(fingerprint({"cells": list(map(str, holder.obs_names)), **known}))

@@ -223,7 +223,7 @@ def _measured(reference: Data, modality: str, layer: str | None) -> Iterator[Pro
         yield Problem("unknown_modality", "modality", message, nearest(modality, known), missing=True)
         return
     part = part_of(reference, modality)
-    layers = [str(name) for name in part.layers]
+    layers = _keys.layers(part)
     if (part.X is None) if layer is None else (layer not in layers):
         message = f"{modality!r} of the reference has no values in {_slot(layer)}; its layers are {listed(layers)}."
         yield Problem("unknown_layer", "layer", message, nearest(layer, layers), missing=True)
@@ -235,6 +235,7 @@ def _teacher(model: Model, reference: object, modality: str, layer: str | None) 
         msg = f"method {model.method!r} cannot give values of {modality!r} itself."
         fix = "Pass reference=, cells in which it was measured; the nearest of them are averaged."
         raise InputError(msg, code="needs_reference", parameter="reference", fix=fix)
+    enforce(check_container(reference, parameter="reference"))
     if not multimodal(reference):
         msg = f"reference is an AnnData: it holds either what the model embeds, or {modality!r}; both are needed."
         fix = f"Pass a MuData: mudata.MuData({{{next(iter(model.features))!r}: ..., {modality!r}: ...}})."

@@ -16,6 +16,7 @@ from scssl._validate.arguments import text as is_text
 from scssl._validate.arguments import whole
 from scssl._validate.names import key_added as check_key
 from scssl._validate.objects import container as check_container
+from scssl.data.align import MINIMUM
 from scssl.data.open import opened
 from scssl.data.sketch import sketch
 from scssl.models.fit import Request, fitted
@@ -184,6 +185,7 @@ def embed(
     key_added: str | None = None,
     overwrite: bool = False,
     batch_size: int | None = None,
+    min_coverage: float = MINIMUM,
 ) -> None:
     """Embed any cells with a trained model; genes are aligned by name.
 
@@ -206,6 +208,11 @@ def embed(
         Whether that slot may be replaced if scssl did not write it.
     batch_size
         Cells at a time; has no influence on the result.
+    min_coverage
+        Share of the model's genes that the data must have. Absent ones are read as zero: the model takes the cells for
+        cells without these genes, and the embedding moves the further from that of the whole cell the more there are; it
+        may still tell types apart, while distances to cells that have all genes mean less. Genes that no cell has,
+        although cells like these do, count as absent.
 
     Returns
     -------
@@ -241,24 +248,26 @@ def embed(
     default = model.method if modality is None else f"{model.method}_{modality}"
     key = default if key_added is None else key_added
     enforce(check_key(data, key, overwrite=overwrite))
-    model = _knowing(model, data, layer=layer, modality=modality)
-    embedding, found = model.embed_with_report(data, layer=layer, modality=modality, batch_size=batch_size)
+    model = _knowing(model, data, layer=layer, modality=modality, min_coverage=min_coverage)
+    embedding, found = model.embed_with_report(
+        data, layer=layer, modality=modality, batch_size=batch_size, min_coverage=min_coverage
+    )
     _write(data, key, embedding)
     _keys.forget(data, _keys.MODELS, key)
-    coverage = {name: {"found": a.n_found, "of": a.n_model} for name, a in found.items()}
-    kept = ("method", "seed", "config", "config_id", "data_id", "version", "created")
+    coverage = {name: {"found": a.n_measured, "of": a.n_model} for name, a in found.items()}
+    kept = ("method", "seed", "scale", "config", "config_id", "data_id", "version", "created")
     _keys.shelf(data, _keys.EMBEDDINGS)[key] = {
-        **{name: model.record[name] for name in kept},
+        **{name: model.record.get(name, "") for name in kept},
         _keys.MODEL_ID: model.identity,
         "coverage": _files.canonical(coverage),
     }
     _settings.wrote(f".obsm['{_keys.embedding(key)}']", f".uns['{_keys.UNS}']['{_keys.EMBEDDINGS}']['{key}']")
 
 
-def _knowing(model: Model, data: object, *, layer: str | None, modality: str | None) -> Model:
+def _knowing(model: Model, data: object, *, layer: str | None, modality: str | None, min_coverage: float) -> Model:
     """The model; of a query with batches that it has to know first, one that has learned them (query mapping)."""
     if not model.module.tells_batches_apart or not model.module.has_to_learn(
-        model.cells(data, layer=layer, modality=modality)[0]
+        model.cells(data, layer=layer, modality=modality, min_coverage=min_coverage)[0]
     ):
         return model
     told(

@@ -63,7 +63,7 @@ class Trainable(Protocol):
         """Positions of the cells of the next epoch; ``None``: all."""
 
     def before_epoch(self, epoch: int, cells: Cells) -> None:
-        """Called before every epoch."""
+        """Called before every epoch, in eval mode."""
 
     def after_step(self, progress: float) -> None:
         """Called after every step with the share of the run that is done."""
@@ -204,10 +204,7 @@ class _Opened:
 def _epoch(module: Learner, opened: _Opened, cells: Cells, run: Run, *, epoch: int, engine: Engine) -> Record:
     started = time.perf_counter()
     sums: dict[str, float] = defaultdict(float)
-    module.before_epoch(epoch, cells)
-    allowed = module.trains_on(cells)
-    sampler = run.sampler if allowed is None else run.sampler.only(allowed)
-    buffers = sampler.buffers(run.seed, epoch)
+    buffers = _sampler(module, cells, run, epoch).buffers(run.seed, epoch)
     shares = [engine.share(part) for parts in buffers for part in parts]
     opened.wrapped.train()
     with (
@@ -225,6 +222,15 @@ def _epoch(module: Learner, opened: _Opened, cells: Cells, run: Run, *, epoch: i
     ends = {name: torch.tensor(value) for name, value in means.items()}
     monitor.check_finite(run.method, ends, epoch=epoch, step=len(shares) - 1)
     return {"epoch": epoch, **means, "seconds": time.perf_counter() - started}
+
+
+def _sampler(module: Any, cells: Cells, run: Run, epoch: int) -> Sampler:
+    """Which cells an epoch trains on. The hook before it finds the module in eval mode, with random numbers of its own."""
+    module.eval()  # as after any other epoch: the first one, and that of a resumed run, must not differ
+    with seeded(_random.derive(run.seed, "before", epoch), run.device):
+        module.before_epoch(epoch, cells)
+    allowed = module.trains_on(cells)
+    return run.sampler if allowed is None else run.sampler.only(allowed)
 
 
 def _step(opened: _Opened, inputs: Inputs, run: Run, engine: Engine, *, at: tuple[int, int]) -> dict[str, Tensor]:

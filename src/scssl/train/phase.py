@@ -86,7 +86,8 @@ class Turn:
                 raise InputError(msg, code="unknown_part", parameter="phases")
         if not self.trains:
             return list(module.parameters())
-        return [p for name, p in module.named_parameters() if any(name.startswith(f"{t}.") for t in self.trains)]
+        chosen = {id(weight) for name in self.trains for weight in known[name].parameters()}
+        return [weight for weight in module.parameters() if id(weight) in chosen]
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,12 @@ ONE_PHASE: tuple[Phase, ...] = (Phase(),)
 
 
 def phase_at(phases: Sequence[Phase], epoch: int, max_epochs: int) -> Phase:
-    """The phase that an epoch belongs to: ends are the shares of all epochs, rounded, and every phase has an epoch if it can."""
-    total = sum(phase.share for phase in phases)
-    ends = [round(done / total * max_epochs) for done in accumulate(phase.share for phase in phases)]
-    for i in range(len(ends)):  # short runs: no phase is skipped as long as there are epochs for all
-        ends[i] = max(ends[i], min(i + 1, max_epochs))
-        ends[i] = min(ends[i], max(max_epochs - (len(ends) - 1 - i), 0)) if max_epochs >= len(ends) else ends[i]
-    return next((phase for phase, end in zip(phases, ends, strict=True) if epoch < end), phases[-1])
+    """The phase of an epoch: each ends where its share of all epochs does, and has an epoch as long as there are enough."""
+    total, end = sum(phase.share for phase in phases), 0
+    enough = max_epochs >= len(phases)
+    for i, done in enumerate(accumulate(phase.share for phase in phases), start=1):
+        last = max_epochs - (len(phases) - i if enough else 0)  # leaves an epoch to each of the phases to come
+        end = min(max(round(done / total * max_epochs), end + 1), last)
+        if epoch < end:
+            return phases[i - 1]
+    return phases[-1]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scssl import _keys
 from scssl._errors import InputError
-from scssl._registry import ViewSpec  # noqa: TC001 - the check of parameters reads it
+from scssl._specs import ViewSpec  # noqa: TC001 - the check of parameters reads it
 from scssl._validate import enforce
 from scssl._validate.config import config as check_config
 

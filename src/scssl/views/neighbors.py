@@ -123,7 +123,7 @@ class Mnn(Neighbor):
     graph: ClassVar[str] = partners.MNN
 
 
-def pick(graph: sp.csr_matrix, index: np.ndarray, generator: torch.Generator) -> np.ndarray:
+def pick(graph: sp.csr_array, index: np.ndarray, generator: torch.Generator) -> np.ndarray:
     """One partner for each of the cells `index`, all of its partners being equally likely; -1 for those without any."""
     first, stop = graph.indptr[index], graph.indptr[index + 1]
     chance = torch.rand(len(index), generator=generator, device=generator.device).cpu().numpy().astype(np.float64)

@@ -175,7 +175,7 @@ def _type_of(name: str, value: object) -> Any:
     return {"train_size": float | None, "empirical_protein_background_prior": bool | None}.get(name, int | None)
 
 
-def _sparse(x: np.ndarray) -> sp.csr_matrix:
+def _sparse(x: np.ndarray) -> sp.csr_array:
     import scipy.sparse as sp
 
-    return sp.csr_matrix(x)
+    return sp.csr_array(x)

@@ -64,7 +64,7 @@ def tensors(fitted: Fitted, inputs: Inputs, codes: np.ndarray) -> dict[str, Tens
         slots["atac"] = KEYS.X_KEY
     found = {KEYS.BATCH_KEY: torch.from_numpy(codes)[:, None], KEYS.LABELS_KEY: zeros, KEYS.INDICES_KEY: zeros}
     for name, features in fitted.meta["features"].items():
-        x = inputs.values[name] if name in inputs.values else sp.csr_matrix((n, len(features)))
+        x = inputs.values[name] if name in inputs.values else sp.csr_array((n, len(features)))
         if x.shape[1] != len(features):
             msg = f"Modality {name!r} has {x.shape[1]} features, {fitted.tool.title} was trained with {len(features)}."
             raise InputError(msg, code="wrong_features", parameter="data", fix="Align the features by name.")

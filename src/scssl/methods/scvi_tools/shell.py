@@ -39,7 +39,7 @@ class Inputs:
         Categories of the cells.
     """
 
-    values: Mapping[str, sp.csr_matrix | sp.csr_array | np.ndarray]
+    values: Mapping[str, sp.csr_array | np.ndarray]
     features: Mapping[str, Sequence[str]] = field(default_factory=dict)
     batch: Codes | None = None
     label: Codes | None = None
@@ -94,7 +94,7 @@ def blank(features: Mapping[str, Sequence[str]], batches: Sequence[str], labels:
     def each(names: Sequence[str]) -> Codes | None:
         return Codes(np.minimum(np.arange(n), len(names) - 1), tuple(names)) if names else None
 
-    empty = {name: sp.csr_matrix((n, len(columns)), dtype=np.float32) for name, columns in features.items()}
+    empty = {name: sp.csr_array((n, len(columns)), dtype=np.float32) for name, columns in features.items()}
     return Inputs(empty, features, each(batches), each(labels))
 
 
@@ -108,7 +108,7 @@ def forget(model: BaseModelClass, *shells: AnnData | MuData) -> None:
     model._per_instance_manager_store.pop(model.id, None)
 
 
-def matrix(modality: str, x: sp.csr_matrix | sp.csr_array | np.ndarray) -> sp.csr_matrix | np.ndarray:
+def matrix(modality: str, x: sp.csr_array | np.ndarray) -> sp.csr_matrix | np.ndarray:
     """Values in the one form of each modality: proteins dense, others in the older CSR class (the newer one fails).
 
     Their check for counts draws other numbers for dense values, and totalVI would start from another prior.
