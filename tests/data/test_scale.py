@@ -191,7 +191,9 @@ def test_few_cells_raise_no_alarm(n, model):
 def test_a_batch_of_counts_among_logarithms(unchanged):
     adata = made()
     first = (adata.obs["batch"] == adata.obs["batch"].iloc[0]).to_numpy()
-    adata.X = sp.csr_matrix(np.where(first[:, None], adata.X.toarray(), np.minimum(adata.layers["counts"].toarray(), 30)))
+    adata.X = sp.csr_matrix(
+        np.where(first[:, None], adata.X.toarray(), np.minimum(adata.layers["counts"].toarray(), 30))
+    )
     for key in ("batch", None):
         with unchanged(adata), pytest.raises(ssl.InputError) as error:
             ssl.tl.fit(adata, "simclr", batch_key=key, **QUICK)
@@ -291,7 +293,13 @@ def test_far_sums_are_told_and_very_far_ones_refused():
 
 
 @pytest.mark.parametrize(
-    "name", ["rna_pbmc_3chemistries", "rna_pancreas_5technologies", "rna_mesc_2batches_readcounts", "rna_kang_2donors_ctrl_stim"]
+    "name",
+    [
+        "rna_pbmc_3chemistries",
+        "rna_pancreas_5technologies",
+        "rna_mesc_2batches_readcounts",
+        "rna_kang_2donors_ctrl_stim",
+    ],
 )
 def test_real_batches(name, shared_data):
     """A held-out batch is embedded without a word about its scale; by scanpy's default, another base or no log it is refused."""

@@ -49,7 +49,7 @@ class Scan:
     @property
     def genes(self) -> np.ndarray:
         """Genes with a value other than zero."""
-        return self.n_cells.any(axis=0)
+        return self.n_cells.sum(axis=0) > 0
 
     @property
     def fractions(self) -> float:
@@ -72,9 +72,7 @@ def _spread_over(positions: np.ndarray, n: int) -> np.ndarray:
     return positions[np.linspace(0, len(positions) - 1, min(n, len(positions))).astype(np.int64)]
 
 
-def scan(
-    stored: Any, used: np.ndarray, picked: np.ndarray | None = None, batches: np.ndarray | None = None
-) -> Scan:
+def scan(stored: Any, used: np.ndarray, picked: np.ndarray | None = None, batches: np.ndarray | None = None) -> Scan:
     """Look at every value once, and keep those of the cells at the positions `picked`.
 
     `batches`: code of the batch of each cell, where genes are to be counted in each of them.

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from scssl import _keys
-from scssl._validate._problem import ERROR, WARNING, Problem
 from scssl._validate import on_scale, silent
+from scssl._validate._problem import ERROR, WARNING, Problem
 from scssl._validate._scan import Scan, scan, some_of
 from scssl._validate.on_scale import Place
 from scssl._words import listed, nearest
@@ -80,7 +80,7 @@ def matrix(
     parameter = "layer" if layer is not None else "data"
     aim = aim or Aim()
     summed = used if aim.summed is None else aim.summed
-    codes, batches = (None, []) if aim.batches is None else pd.factorize(aim.batches)
+    codes, batches = (None, []) if aim.batches is None else _coded(aim.batches)
     picked = some_of(adata.n_obs, codes)
     found = scan(stored, used, picked, codes if 1 < len(batches) <= MOST_BATCHES else None)
     yield from _numbers(adata, found, name, parameter)
@@ -92,7 +92,7 @@ def matrix(
         yield from _scale(found, seen, place, expects, adata)
         yield from _empty(adata, found, place, expects)
         if found.batches is not None:
-            sizes = dict(zip(map(str, batches), np.bincount(found.batches).tolist(), strict=True))
+            sizes = dict(zip(batches, np.bincount(found.batches).tolist(), strict=True))
             yield from silent.batches(found.n_cells, sizes, _mask(summed, adata.n_vars), adata.var_names, "batch_key")
         if genes is not None:
             yield from _silent(adata, found, parameter)
@@ -101,6 +101,11 @@ def matrix(
 def expected(values: str, kind: str) -> str | None:
     """Scale to look for in a modality: counts only where it is known that the modality has some."""
     return None if values == COUNTS and not kind else EXPECTED[values]
+
+
+def _coded(batches: pd.Series) -> tuple[np.ndarray, list[str]]:
+    codes, names = pd.factorize(batches.to_numpy(dtype=object))
+    return codes, [str(name) for name in names]
 
 
 def _mask(positions: np.ndarray, n: int) -> np.ndarray:
@@ -235,7 +240,9 @@ def _empty(adata: Any, found: Scan, place: Place, expects: str | None) -> Iterat
     if empty.any():
         message = f"{int(empty.sum())} of {adata.n_obs} cells have no value above zero in {name} ({_first(adata.obs_names, empty)})."
         fix = "Drop them: sc.pp.filter_cells(adata, min_counts=1)."
-        yield Problem("empty_cells", parameter, message, fix, WARNING if expects is None or place.kind != "rna" else ERROR)
+        yield Problem(
+            "empty_cells", parameter, message, fix, WARNING if expects is None or place.kind != "rna" else ERROR
+        )
     if unused.any():
         message = (
             f"{int(unused.sum())} of {adata.n_obs} cells have only zeros in the {int(found.used.sum())} selected genes "

@@ -65,7 +65,11 @@ class Place:
 
     def recipe(self, like: str = "") -> str:
         """The call that makes values of the right scale from counts."""
-        arguments = ["mdata" if self.kind not in ("rna", "") else "adata", like, f"layer={self.counts!r}" if self.counts else ""]
+        arguments = [
+            "mdata" if self.kind not in ("rna", "") else "adata",
+            like,
+            f"layer={self.counts!r}" if self.counts else "",
+        ]
         return f"ssl.pp.recipe({', '.join(a for a in arguments if a)})"
 
 
@@ -98,8 +102,9 @@ class Look:
     def scale(self) -> Scale:
         """Scale of all of them; a total that can no longer be measured is taken from the record."""
         scale, total = united(self.batches.values()), self.recorded
-        told = scale.kind == LOG and not scale.totals and not scale.own_median and total and scale.sums[1] <= 1.02 * total
-        return replace(scale, totals=(total, total), source="recorded") if told else scale
+        if total is None or scale.kind != LOG or scale.totals or scale.own_median or scale.sums[1] > 1.02 * total:
+            return scale
+        return replace(scale, totals=(total, total), source="recorded")
 
 
 def look(adata: Any, found: Scan, batches: pd.Series | None, summed: np.ndarray, picked: np.ndarray) -> Look:
@@ -147,7 +152,11 @@ def counts(found: Scan, seen: Look, place: Place, other: str) -> Iterator[Proble
         fix = "Corrected counts are fine, rounding is not needed; of TPM and the like read the counts of the study instead."
         yield Problem("fractional_counts", place.parameter, message, fix, WARNING)
     elif found.fractions > 0:
-        looks = f" All cells sum to {odd[''].totals[0]:.6g}: normalised." if "" in odd and odd[""].kind == NORMALISED and odd[""].totals else ""
+        looks = (
+            f" All cells sum to {odd[''].totals[0]:.6g}: normalised."
+            if "" in odd and odd[""].kind == NORMALISED and odd[""].totals
+            else ""
+        )
         message = f"{place.name} is taken for counts, but {share}.{looks}"
         fix = "Corrected counts are fine, rounding is not needed."
         yield Problem("fractional_counts", place.parameter, message, fix, WARNING)
@@ -196,7 +205,9 @@ def _partly_counts(seen: Look, place: Place) -> Problem:
     """Some cells hold counts, others fractions."""
     n, total = sum(seen.n_whole.values()), sum(seen.n_cells.values())
     names = [name for name, whole in seen.n_whole.items() if whole]
-    message = f"{place.name} holds whole numbers in {n} of {total} cells that were looked at and fractions in the others"
+    message = (
+        f"{place.name} holds whole numbers in {n} of {total} cells that were looked at and fractions in the others"
+    )
     where = "" if names == [""] else f": counts in {_of(names, seen)}"
     fix = f"Bring all of them to one scale, from counts: {place.recipe()}."
     if place.kind == "":
@@ -232,14 +243,18 @@ def _other_totals(seen: Look, place: Place) -> Iterator[Problem]:
     if len(set(bases.values())) > 1:
         which = ", ".join(f"{name!r}: {base}" for name, base in list(bases.items())[:5])
         message = f"{place.name} holds logarithms of several bases ({which})."
-        yield Problem("scales_mixed", place.parameter, message, f"Bring all of them to one scale, from counts: {place.recipe()}.")
+        yield Problem(
+            "scales_mixed", place.parameter, message, f"Bring all of them to one scale, from counts: {place.recipe()}."
+        )
     elif totals and not same(min(totals.values()), max(totals.values())):
         low, high = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
         message = (
             f"Batches were scaled to totals of their own before the logarithm: cells of {low!r} sum to {totals[low]:.6g}, "
             f"cells of {high!r} to {totals[high]:.6g}. The difference is one between batches that is not of the cells."
         )
-        yield Problem("batches_of_other_totals", place.parameter, message, f"Scale all to one: {place.recipe()}.", WARNING)
+        yield Problem(
+            "batches_of_other_totals", place.parameter, message, f"Scale all to one: {place.recipe()}.", WARNING
+        )
 
 
 def _again(place: Place) -> str:
@@ -258,7 +273,9 @@ def _looks(scale: Scale) -> str:
     return f"fractions up to {scale.highest:.4g}"
 
 
-def against(known: Scale, found: Scale, place: Place, *, coverage: float = 1.0, like: str = "like=model") -> Iterator[Problem]:
+def against(
+    known: Scale, found: Scale, place: Place, *, coverage: float = 1.0, like: str = "like=model"
+) -> Iterator[Problem]:
     """Whether values are on the scale that a model was trained on.
 
     Parameters
@@ -298,11 +315,11 @@ def _reason(known: Scale, found: Scale, coverage: float) -> tuple[str, str]:
         return f"Cells sum to {middle:.6g} in the genes of the model alone {told} {total:.6g} over all genes.", ERROR
     within = f"{known.sums[0]:.5g} to {known.sums[2]:.5g} in its genes"
     if total and found.total and middle > ALL_GENES * total > 0 and known.sums[2] < SOME_GENES * total:
-        return (
+        message = (
             f"Cells were scaled to {found.total:.6g} over the genes of the model alone: before the logarithm they sum to that "
-            f"number there, and the cells that the model was trained on to {within}. Scale them before genes are left out.",
-            ERROR,
+            f"number there, and the cells that the model was trained on to {within}. Scale them before genes are left out."
         )
+        return message, ERROR
     if known.totals and found.totals:
         return "", ""
     return _far(known, found, coverage, within)
@@ -312,7 +329,7 @@ def _other_kind(known: Scale, found: Scale) -> str:
     """A sentence if values are of another kind, or logarithms of another base."""
     if known.kind == LOG and known.base and found.base and known.base != found.base:
         return f"The model was trained on {_logs(known.base)}, these are {_logs(found.base)}."
-    if known.sums and not found.sums and found.highest > 0:
+    if found.negative and not known.negative:
         return "The model was trained on values of which none is negative, and some of these are."
     kinds = {known.kind, found.kind}
     if found.sums and known.sums and len(kinds) > 1 and kinds & {COUNTS, NORMALISED}:

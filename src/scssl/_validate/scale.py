@@ -59,6 +59,8 @@ class Scale:
         Largest value.
     own_median
         Whether the median cell was left unscaled, as when cells are scaled to the median of their totals.
+    negative
+        Whether some values are below zero.
     source
         ``"measured"``, or ``"recorded"`` for a total that a record of the recipe names.
     """
@@ -69,6 +71,7 @@ class Scale:
     sums: tuple[float, ...] = ()
     highest: float = 0.0
     own_median: bool = False
+    negative: bool = False
     source: str = "measured"
 
     @property
@@ -97,7 +100,7 @@ def measured(rows: sp.csr_matrix, used: np.ndarray, *, recorded: str = "") -> Sc
     values = rows.data.astype(np.float64)
     high = float(values.max(initial=0.0))
     if not len(values) or values.min() < 0:
-        return Scale(OTHER, highest=high)
+        return Scale(OTHER, highest=high, negative=bool(len(values)))
     if (values == np.rint(values)).all():
         return Scale(COUNTS, sums=_quantiles(_sums(rows, values, used)), highest=high)
     how, total = _constant(rows, values)
@@ -133,6 +136,7 @@ def united(scales: Iterable[Scale]) -> Scale:
         (min(sums[0]), float(np.median(sums[1])), max(sums[2])) if sums else (),
         max((scale.highest for scale in every), default=0.0),
         all(scale.own_median for scale in each),
+        any(scale.negative for scale in every),
     )
 
 
@@ -147,7 +151,9 @@ def as_text(scales: Mapping[str, Scale]) -> str:
 def from_text(text: str) -> dict[str, Scale]:
     """Scales that :func:`as_text` wrote; none of an empty text."""
     plain: dict[str, dict[str, Any]] = json.loads(text or "{}")
-    return {name: Scale(**{**of, "totals": tuple(of["totals"]), "sums": tuple(of["sums"])}) for name, of in plain.items()}
+    return {
+        name: Scale(**{**of, "totals": tuple(of["totals"]), "sums": tuple(of["sums"])}) for name, of in plain.items()
+    }
 
 
 def _kind(how: str, high: float) -> str:

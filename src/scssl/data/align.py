@@ -79,7 +79,9 @@ class Alignment:
         """What a user should be warned of; empty if every gene was found."""
         sentences = []
         if self.missing:
-            found = f"{self.n_found} of {self.n_model} genes of the model were found ({self.n_found / self.n_model:.1%})"
+            found = (
+                f"{self.n_found} of {self.n_model} genes of the model were found ({self.n_found / self.n_model:.1%})"
+            )
             raw = f" adata.raw has {self.in_raw} of them: {_RAW}" if self.in_raw else ""
             gone = listed(list(self.missing), _SHOWN)
             sentences.append(f"{found}; the {len(self.missing)} missing ones are read as zero: {gone}.{raw}")

@@ -140,7 +140,9 @@ class Cells:
         `min_coverage`: share of the genes below which the object is refused.
         """
         parts = parts_of(data, asked(data, list(genes)))
-        found = {name: align(part.var_names, genes[name], raw=part.raw, minimum=min_coverage) for name, part in parts.items()}
+        found = {
+            name: align(part.var_names, genes[name], raw=part.raw, minimum=min_coverage) for name, part in parts.items()
+        }
         there = measured_in(data, parts)
         matrices = {
             name: spread(

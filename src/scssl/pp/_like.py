@@ -62,7 +62,11 @@ def like_of(data: Any, model: Model | str | os.PathLike[str]) -> Like:
         return Like(1e4, 1.0, layer)
     scale = scales.get(rna[0])
     if scale is None or scale.kind != LOG or scale.base not in _BASES or scale.total is None:
-        known = "does not say" if scale is None else f"says {listed([f'{scale.kind}, base {scale.base or None}, totals {scale.totals or None}'])}"
+        known = (
+            "does not say"
+            if scale is None
+            else f"says {listed([f'{scale.kind}, base {scale.base or None}, totals {scale.totals or None}'])}"
+        )
         msg = f"The scale that the model was trained on is not known well enough to be made again: its record {known}."
         fix = "Make the values as those of the training were made, e.g. ssl.pp.recipe(adata, target_sum=...)."
         raise InputError(msg, code="scale_not_known", parameter="like", fix=fix)

@@ -265,22 +265,33 @@ def _prepare(data: Any, named: tuple[str, Any], plan: _Plan, known: pd.Series | 
     if plan.batch_key is not None:
         batch = column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names).astype(str).to_numpy()
     kind = recipes.kind_of(name)
-    if kind == "rna":
-        x = _scaled(counts, plan)
-        ranked = counts if plan.flavor in recipes.COUNT_FLAVORS else x
-        if plan.like is None:
-            selected = recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
-    elif kind == "protein":
-        x, selected = recipes.clr(counts), np.ones(adata.n_vars, dtype=bool)
-    else:
-        x = recipes.tf_idf(counts, reference=mask)
-        selected = recipes.most_frequent(counts, plan.n_top_genes, reference=mask)
-    selected = None if plan.like is not None else selected
+    x = _values(kind, counts, plan, mask)
+    selected = None if plan.like is not None else _selected(kind, counts, x, plan, (batch, mask))
     _refuse_lost(counts, x, name, plan)
     stored = values(adata, plan.layer)
     # dense stays dense; of what is sparse, or read chunk by chunk, nothing of the full size ever is
     made = x.toarray() if isinstance(stored, np.ndarray) else x
     return _Prepared(stored.copy(), made, selected, _record(kind, plan, mask, selected, counts))
+
+
+def _values(kind: str, counts: sp.csr_matrix, plan: _Plan, mask: np.ndarray | None) -> sp.csr_matrix:
+    """The values that methods read."""
+    if kind == "protein":
+        return recipes.clr(counts)
+    return _scaled(counts, plan) if kind == "rna" else recipes.tf_idf(counts, reference=mask)
+
+
+def _selected(
+    kind: str, counts: sp.csr_matrix, x: sp.csr_matrix, plan: _Plan, cells: tuple[np.ndarray | None, np.ndarray | None]
+) -> np.ndarray:
+    """Features to mark; `cells`: their batch, and those to look at."""
+    batch, mask = cells
+    if kind == "rna":
+        ranked = counts if plan.flavor in recipes.COUNT_FLAVORS else x
+        return recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
+    if kind == "protein":
+        return np.ones(counts.shape[1], dtype=bool)
+    return recipes.most_frequent(counts, plan.n_top_genes, reference=mask)
 
 
 def _scaled(counts: sp.csr_matrix, plan: _Plan) -> sp.csr_matrix:
@@ -361,7 +372,9 @@ def _write(target: Any, prepared: dict[str, _Prepared], notes: list[str], like: 
         f"{int(part.selected.sum())} of {len(part.selected)}" for part in prepared.values() if part.selected is not None
     )
     marked = f".var['highly_variable'] ({chosen} features){where}" if chosen else ""
-    _settings.wrote(".layers['counts']", ".X" if layer is None else f".layers[{layer!r}]", *([marked] if marked else []))
+    _settings.wrote(
+        ".layers['counts']", ".X" if layer is None else f".layers[{layer!r}]", *([marked] if marked else [])
+    )
     if is_mudata(target):
         records = {name: part.record for name, part in prepared.items()}
         _keys.store(target)[_keys.RECIPE] = json.dumps({**records, "warnings": notes}, sort_keys=True)
