@@ -49,7 +49,7 @@ class Scan:
     @property
     def genes(self) -> np.ndarray:
         """Genes with a value other than zero."""
-        return np.asarray(self.n_cells.any(axis=0))
+        return self.n_cells.sum(axis=0) > 0
 
     @property
     def fractions(self) -> float:

@@ -119,7 +119,7 @@ def _coded(batches: pd.Series | None) -> tuple[np.ndarray | None, list[str]]:
     """Codes and names of the batches, in the order in which they occur."""
     if batches is None:
         return None, []
-    codes, names = pd.factorize(batches)
+    codes, names = pd.factorize(batches.to_numpy(dtype=object))
     return codes, [str(name) for name in names]
 
 

@@ -316,13 +316,11 @@ def _reason(known: Scale, found: Scale, coverage: float) -> tuple[str, str]:
         return f"Cells sum to {middle:.6g} in the genes of the model alone {told} {total:.6g} over all genes.", ERROR
     within = f"{known.sums[0]:.5g} to {known.sums[2]:.5g} in its genes"
     if total and found.total and middle > ALL_GENES * total > 0 and known.sums[2] < SOME_GENES * total:
-        return (
-            (
-                f"Cells were scaled to {found.total:.6g} over the genes of the model alone: before the logarithm they sum to that "
-                f"number there, and the cells that the model was trained on to {within}. Scale them before genes are left out."
-            ),
-            ERROR,
+        message = (
+            f"Cells were scaled to {found.total:.6g} over the genes of the model alone: before the logarithm they sum to that "
+            f"number there, and the cells that the model was trained on to {within}. Scale them before genes are left out."
         )
+        return message, ERROR
     if known.totals and found.totals:
         return "", ""
     return _far(known, found, coverage, within)
@@ -332,7 +330,7 @@ def _other_kind(known: Scale, found: Scale) -> str:
     """A sentence if values are of another kind, or logarithms of another base."""
     if known.kind == LOG and known.base and found.base and known.base != found.base:
         return f"The model was trained on {_logs(known.base)}, these are {_logs(found.base)}."
-    if known.sums and not found.sums and found.highest > 0:
+    if found.negative and not known.negative:
         return "The model was trained on values of which none is negative, and some of these are."
     kinds = {known.kind, found.kind}
     if found.sums and known.sums and len(kinds) > 1 and kinds & {COUNTS, NORMALISED}:

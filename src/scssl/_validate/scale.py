@@ -62,6 +62,8 @@ class Scale:
         Largest value.
     own_median
         Whether the median cell was left unscaled, as when cells are scaled to the median of their totals.
+    negative
+        Whether some values are below zero.
     source
         ``"measured"``, or ``"recorded"`` for a total that a record of the recipe names.
     """
@@ -72,6 +74,7 @@ class Scale:
     sums: tuple[float, ...] = ()
     highest: float = 0.0
     own_median: bool = False
+    negative: bool = False
     source: str = "measured"
 
     @property
@@ -100,7 +103,7 @@ def measured(rows: sp.csr_array, used: np.ndarray, *, recorded: str = "") -> Sca
     values = rows.data.astype(np.float64)
     high = float(values.max(initial=0.0))
     if not len(values) or values.min() < 0:
-        return Scale(OTHER, highest=high)
+        return Scale(OTHER, highest=high, negative=bool(len(values)))
     if (values == np.rint(values)).all():
         return Scale(COUNTS, sums=_quantiles(_sums(rows, values, used)), highest=high)
     how, total = _constant(rows, values)
@@ -136,6 +139,7 @@ def united(scales: Iterable[Scale]) -> Scale:
         (min(sums[0]), float(np.median(sums[1])), max(sums[2])) if sums else (),
         max((scale.highest for scale in every), default=0.0),
         all(scale.own_median for scale in each),
+        any(scale.negative for scale in every),
     )
 
 

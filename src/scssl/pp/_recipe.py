@@ -266,23 +266,34 @@ def _prepare(data: Data, named: tuple[str, AnnData], plan: _Plan, known: pd.Seri
     batch = None
     if plan.batch_key is not None:
         batch = as_text(column(data, plan.batch_key, parameter="batch_key").reindex(adata.obs_names)).to_numpy()
-    kind, selected = kind_of(name), None
-    if kind is RNA:
-        x = _scaled(counts, plan)
-        ranked = counts if plan.flavor in recipes.COUNT_FLAVORS else x
-        if plan.like is None:
-            selected = recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
-    elif kind is PROTEIN:
-        x, selected = recipes.clr(counts), np.ones(adata.n_vars, dtype=bool)
-    else:
-        x = recipes.tf_idf(counts, reference=mask)
-        selected = recipes.most_frequent(counts, plan.n_top_genes, reference=mask)
-    selected = None if plan.like is not None else selected
+    kind = kind_of(name)
+    x = _values(kind, counts, plan, mask)
+    selected = None if plan.like is not None else _selected(kind, counts, x, plan, (batch, mask))
     _refuse_lost(counts, x, name, plan)
     stored = values(adata, plan.layer)
     # dense stays dense; of what is sparse, or read chunk by chunk, nothing of the full size ever is
     made = x.toarray() if isinstance(stored, np.ndarray) else x if isinstance(stored, sp.sparray) else handed_out(x)
     return _Prepared(stored.copy(), made, selected, _record(kind, plan, mask, selected, counts))
+
+
+def _values(kind: Kind, counts: sp.csr_array, plan: _Plan, mask: np.ndarray | None) -> sp.csr_array:
+    """The values that methods read."""
+    if kind is PROTEIN:
+        return recipes.clr(counts)
+    return _scaled(counts, plan) if kind is RNA else recipes.tf_idf(counts, reference=mask)
+
+
+def _selected(
+    kind: Kind, counts: sp.csr_array, x: sp.csr_array, plan: _Plan, cells: tuple[np.ndarray | None, np.ndarray | None]
+) -> np.ndarray:
+    """Features to mark; `cells`: their batch, and those to look at."""
+    batch, mask = cells
+    if kind is RNA:
+        ranked = counts if plan.flavor in recipes.COUNT_FLAVORS else x
+        return recipes.select_genes(ranked, plan.n_top_genes, batch=batch, flavor=plan.flavor, reference=mask)
+    if kind is PROTEIN:
+        return np.ones(counts.shape[1], dtype=bool)
+    return recipes.most_frequent(counts, plan.n_top_genes, reference=mask)
 
 
 def _scaled(counts: sp.csr_array, plan: _Plan) -> sp.csr_array:
