@@ -9,7 +9,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 import scssl as ssl
-from scssl._validate import on_scale, scale
+from scssl._validate import beside, on_scale, scale
 from scssl._validate.scale import COUNTS, LOG, NORMALISED, Scale, as_text, from_text, measured, united
 from scssl.data.calm import calm
 
@@ -168,7 +168,7 @@ def test_model_genes_of_a_query_are_comparable(model):
 def test_cells_scaled_to_the_median_of_their_totals_are_known_by_it():
     known = Scale(LOG, "e", (), (800.0, 1000.0, 1200.0), 5.0)
     found = Scale(LOG, "e", (), (600.0, 700.0, 750.0), 5.0, own_median=True)
-    (problem,) = on_scale.against(known, found, on_scale.Place("X", "data"))
+    (problem,) = beside.against(known, found, on_scale.Place("X", "data"))
     assert "median of their own totals" in problem.message
 
 
@@ -285,7 +285,7 @@ def test_far_sums_are_told_and_very_far_ones_refused():
 
     def codes(middle: float) -> list[str]:
         found = Scale(LOG, "", (), (middle, middle, middle), 5.0)
-        return [problem.severity for problem in on_scale.against(known, found, place)]
+        return [problem.severity for problem in beside.against(known, found, place)]
 
     assert [codes(x) for x in (1000, 600, 500, 150, 5000)] == [[], [], ["warning"], ["error"], ["error"]]
     assert scale.same(1e4, 1.04e4)

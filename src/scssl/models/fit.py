@@ -22,8 +22,9 @@ from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
 from scssl._validate import paths as check_paths
 from scssl._validate import sizes as check_sizes
+from scssl._validate.beside import against
 from scssl._validate.matrix import Aim
-from scssl._validate.on_scale import Look, Place, against, counts_of
+from scssl._validate.on_scale import Look, Place, counts_of
 from scssl._validate.places import groups
 from scssl._validate.scale import as_text, from_text
 from scssl._validate.silent import shares_as_text

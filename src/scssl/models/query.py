@@ -16,9 +16,10 @@ from scssl._validate import ERROR, Problem, enforce
 from scssl._validate import matrix as check_matrix
 from scssl._validate import names as check_names
 from scssl._validate import objects as check_objects
+from scssl._validate.beside import against
 from scssl._validate.matrix import Aim
 from scssl._validate.objects import NOTHING
-from scssl._validate.on_scale import Look, Place, against, counts_of
+from scssl._validate.on_scale import Look, Place, counts_of
 from scssl._validate.places import groups, present
 from scssl._validate.scale import from_text
 from scssl._validate.silent import padded, shares_from_text

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scssl._errors import InputError
+from scssl._words import listed
 from scssl.methods.scvi_tools.quiet import quietly
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def batch_codes(fitted: Fitted, batch: Codes | None, n_obs: int) -> np.ndarray:
     if not known or (batch is None and not fitted.sees_batch):
         return np.zeros(n_obs, dtype=np.int64)
     if batch is None:
-        msg = f"{fitted.tool.title} embeds a cell by its batch, and the cells come without one. Known: {_some(known)}."
+        msg = f"{fitted.tool.title} embeds a cell by its batch, and the cells come without one. Known: {listed(known, 10)}."
         raise InputError(msg, code="batch_needed", parameter="batch_key", fix="Pass batch_key.")
     place = {name: code for code, name in enumerate(known)}
     codes = np.array([place.get(name, -1) for name in batch.names], dtype=np.int64)[batch.values]
@@ -92,17 +93,12 @@ def _unseen(fitted: Fitted, batch: Codes, unseen: np.ndarray) -> InputError:
     names = [batch.names[code] for code in np.unique(batch.values[unseen])]
     msg = (
         f"{unseen.sum()} of {len(unseen)} cells are of batches that {fitted.tool.title} was not trained with: "
-        f"{_some(names)}. Its encoder sees the batch, so that they have no embedding. Known: {_some(fitted.meta['batches'])}."
+        f"{listed(names, 10)}. Its encoder sees the batch, so that they have no embedding. Known: {listed(fitted.meta['batches'], 10)}."
     )
     fix = "Map the query: that adds its batches by a short training and leaves the embedding of the others as it is."
     if not fitted.tool.maps_queries:
         fix = "Train again on all cells: this model cannot take in batches later."
     return InputError(msg, code="unseen_batch", parameter="batch_key", fix=fix)
-
-
-def _some(names: list[str], limit: int = 10) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(map(repr, names[:limit])) + more
 
 
 def _mean(fitted: Fitted, batch: dict[str, Tensor]) -> Tensor:
