@@ -84,8 +84,8 @@ def modalities_for(spec: MethodSpec, data: object, wanted: Sequence[str] | str |
         found = [next((name for name in there if kind_of(name).name == kind), "") for kind in kinds]
         if all(found):
             left = [name for name in there if name not in found]
-            took = listed(found)
-            return found, f"method {spec.name!r} takes {took}; {listed(left)} is left out." if left else ""
+            note = f"method {spec.name!r} takes {listed(found)}; {listed(left)} is left out."
+            return found, note if left else ""
     return [], ""
 
 
@@ -95,18 +95,15 @@ def _asked(data: object, wanted: Sequence[str] | str | None) -> list[str]:
 
 def _batches(who: str, data: object, batch_key: str | None) -> Iterator[Problem]:
     if batch_key is None:
-        yield Problem(
-            "needs_batch_key", "batch_key", f"{who} needs to know the batches.", "Pass batch_key=, e.g. 'batch'."
-        )
-        return
-    names = as_text(column(data, batch_key, parameter="batch_key")).unique()
-    if len(names) < 2:
+        msg = f"{who} needs to know the batches."
+        yield Problem("needs_batch_key", "batch_key", msg, "Pass batch_key=, e.g. 'batch'.")
+    elif len(names := as_text(column(data, batch_key, parameter="batch_key")).unique()) < 2:
         msg = f"{who} needs two batches, and {batch_key!r} holds one: {names[0]!r}."
         yield Problem("needs_batches", "batch_key", msg, "Choose a method that needs none.")
 
 
 def _paired(who: str, data: Data, taken: Sequence[str]) -> Iterator[Problem]:
-    lacking = {name: data.n_obs - part.n_obs for name, part in parts_of(data, taken).items() if part.n_obs < data.n_obs}
-    for name, n in lacking.items():
-        msg = f"{who} needs cells with all modalities, and {n} of {data.n_obs} cells lack {name!r}."
-        yield Problem("needs_paired", "data", msg, "Drop them: muon.pp.intersect_obs(mdata).")
+    for name, part in parts_of(data, taken).items():
+        if part.n_obs < data.n_obs:
+            msg = f"{who} needs cells with all modalities, and {data.n_obs - part.n_obs} of {data.n_obs} lack {name!r}."
+            yield Problem("needs_paired", "data", msg, "Drop them: muon.pp.intersect_obs(mdata).")
