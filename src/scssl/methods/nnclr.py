@@ -72,15 +72,10 @@ class NNCLR(SelfSupervised):
 
     presets: ClassVar = {
         "paper": {
-            "learning_rate": 1e-4,
-            "max_epochs": 200,
-            "temperature": 0.5,
-            "bank": 2048,
-            "neighbors": ANY,
-            "projector": (64, 64, 64),
-            "predictor": (64,),
+            "learning_rate": 1e-4, "max_epochs": 200, "temperature": 0.5, "bank": 2048, "neighbors": ANY,
+            "projector": (64, 64, 64), "predictor": (64,),
         }
-    }
+    }  # fmt: skip
 
     def build_heads(self, width: int) -> None:
         """Projection and prediction heads, and the bank."""

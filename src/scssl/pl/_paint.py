@@ -52,10 +52,9 @@ class Paint:
         names = [str(c) for c in values.cat.categories]
         chosen = [mpl.colors.to_hex(color) for color in _chosen(values, palette)]
         codes = values.cat.codes.to_numpy()
+        colors = np.array([*chosen, _MISSING])[codes]
         meaning = dict(zip(names, chosen, strict=True))
-        return cls(
-            np.array([*chosen, _MISSING])[codes], {**meaning, "missing": _MISSING} if (codes < 0).any() else meaning
-        )
+        return cls(colors, {**meaning, "missing": _MISSING} if (codes < 0).any() else meaning)
 
     def explain(self, ax: Axes, title: str, *, beside: bool) -> None:
         """The legend or the colour bar: in an axes of its own, or beside the only panel."""
