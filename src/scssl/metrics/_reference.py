@@ -1,7 +1,4 @@
-"""The reference implementation: scores as scib-metrics computes them, on the neighbours that all scores share.
-
-``spec.scib`` of a metric names the function of scib-metrics that computes it; the import takes seconds and compiles.
-"""
+"""Scores of the reference implementation: ``spec.scib`` names its function; its import takes seconds and compiles."""
 
 from __future__ import annotations
 
