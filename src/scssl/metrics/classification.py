@@ -236,10 +236,8 @@ def _shared(known: np.ndarray) -> str:
     """A sentence on the cells whose label the reference lacks."""
     if not known.any():
         raise NotApplicable(_NO_KNOWN)
-    left_out = int((~known).sum())
-    if not left_out:
-        return ""
-    return f"{left_out} of {len(known)} cells are left out: their label does not occur in the reference."
+    sentence = f"{int((~known).sum())} of {len(known)} cells are left out: their label does not occur in the reference."
+    return "" if known.all() else sentence
 
 
 def _f1_per_label(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
