@@ -51,7 +51,7 @@ def correct(
     batch: np.ndarray,
     *,
     seed: int = 0,
-    theta: float = 1.0,
+    theta: float = 2.0,
     sigma: float = 0.1,
     alpha: float = 0.1,
     n_clusters: int | None = None,
