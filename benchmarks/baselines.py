@@ -29,6 +29,7 @@ CACHE = HERE / "results" / "baselines"
 RNA = {
     "pca": {},
     "harmony": {},
+    "harmony (as published)": {"method": "harmony", "preset": "paper"},
     "scvi": {},
     "scvi (2 layers, 30, NB)": {"method": "scvi", "preset": "tuned"},
     "scanvi": {},
