@@ -204,7 +204,6 @@ def test_methods_views_and_tasks_are_told_apart(data):
     setting = plan.Setting(question=Question(batch_key="batch"))
     assert code.hash_of([SimCLR]) != code.hash_of([VICReg])
     assert identity.scoring("cell_typing") != identity.scoring("batch_correction")
-    assert identity.scoring("batch_correction", ["ilisi"]) != identity.scoring("batch_correction", ["knn_purity"])
     assert identity.training(entry, setting) == identity.training(entry, setting)
 
 

@@ -241,6 +241,9 @@ class Model:
         NotFittedError
             If the model has no classification head.
         """
+        if isinstance(data, str | os.PathLike):
+            with opened(Path(data)) as file:
+                return self.classify(file, layer=layer, batch_size=batch_size)
         method = self.module.on(self.device)
         cells, _ = self.cells(data, layer=layer)
         size = batch_size or method.cells_at_a_time

@@ -133,6 +133,8 @@ def _measured(found: dict[str, Alignment], asked: _Asked) -> dict[str, Alignment
     made = dict(found)
     for name in shares.keys() & asked.looks.keys():
         look, at = asked.looks[name], found[name].positions
+        if len(shares_from_text(shares[name])) != len(at):  # the record is of other genes: a model put together by hand
+            continue
         n_cells = np.where(at >= 0, look.detected[at], -1)  # those that are missing are known to be
         silent = padded(shares_from_text(shares[name]), n_cells, look.n_obs)
         made[name] = found[name].without(silent, look.n_obs, minimum=asked.min_coverage)

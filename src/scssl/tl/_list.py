@@ -35,7 +35,7 @@ def methods(pattern: str = "*", *, full: bool = False) -> pd.DataFrame:
     >>> import scssl as ssl
     >>> ssl.tl.methods("sim*")["family"].to_dict()
     {'simclr': 'contrastive', 'simsiam': 'distillation'}
-    >>> ssl.tl.methods("[mp]*", full=True).query("decodes").index.to_list()
+    >>> ssl.tl.methods("[mp][ac]*", full=True).query("decodes").index.to_list()
     ['mae', 'pca']
     """
     table = METHODS.table(pattern)

@@ -262,7 +262,7 @@ def _made_ahead(module: Learner, cells: Cells, shares: list[np.ndarray], run: Ru
     """
 
     def make(step: int, index: np.ndarray) -> Inputs:
-        return module.inputs(*_drawn(cells, run, (epoch, step), index))
+        return _inputs(module, cells, run, (epoch, step), index)
 
     if torch.get_num_threads() == 1 or (run.device.type == "cpu" and not run.ahead):
         yield from map(make, range(len(shares)), shares)
@@ -285,6 +285,10 @@ def _drawn(cells: Cells, run: Run, at: tuple[int, int], index: np.ndarray) -> tu
     return batch, Draw(run.seed, at, index, batches, run.prepared)
 
 
+def _inputs(module: Learner, cells: Cells, run: Run, at: tuple[int, int], index: np.ndarray) -> Inputs:
+    return module.inputs(*_drawn(cells, run, at, index))
+
+
 @torch.no_grad()
 def _validate(module: Learner, cells: Cells, run: Run, phase: Phase) -> dict[str, float]:
     """The terms of the objective on cells that are held out, as the trained model sees them; the same views every epoch."""
@@ -295,7 +299,7 @@ def _validate(module: Learner, cells: Cells, run: Run, phase: Phase) -> dict[str
     module.eval()
     with precision(run.precision, run.device):
         for step, part in enumerate(np.array_split(held_out, -(-len(held_out) // PROBE_CELLS))):
-            for name, value in objective(module.inputs(*_drawn(cells, apart, (0, step), part))).items():
+            for name, value in objective(_inputs(module, cells, apart, (0, step), part)).items():
                 sums[VALIDATION + name] += float(value) * len(part)
     return {name: total / len(held_out) for name, total in sums.items()}
 

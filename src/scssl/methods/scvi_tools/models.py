@@ -48,7 +48,7 @@ class ScVI(ScviTools):
     summary="scVI that also learns from labels: where some cells are labelled; not comparable with methods that see none",
 )
 class ScANVI(ScviTools):
-    """scVI with a classifier of the labels of ``label_key`` :cite:p:`xu2021scanvi`, by scvi-tools, trained from scratch.
+    """A scVI model with a classifier of the labels of ``label_key`` :cite:p:`xu2021scanvi`, by scvi-tools, trained from scratch.
 
     It sees labels: its scores on the cells that it learned them from are not comparable with those of other methods.
     """
@@ -152,7 +152,7 @@ class SysVI(ScviTools):
     summary="scVI with a self-supervised term over two thinned views of each cell; needs scvi-tools 1.5",
 )
 class JointEmbeddingSCVI(ScviTools):
-    """scVI whose embeddings of two thinnings of a cell are also made to correlate, dimension by dimension; by scvi-tools."""
+    """A scVI model whose embeddings of two thinnings of a cell are also made to correlate, dimension by dimension; by scvi-tools."""
 
     tool = TOOLS["joint_embedding_scvi"]
     Config = config_of(tool)
