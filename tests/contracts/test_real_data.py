@@ -28,6 +28,10 @@ def no_warning_but_ours():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ScsslWarning)
+        # anndata and mudata among themselves, with pandas 3.1; nothing that we could call differently
+        warnings.filterwarnings("ignore", r"The 'future\.infer_string' option is deprecated")
+        warnings.filterwarnings("ignore", r".*mode\.chained_assignment")
+        warnings.filterwarnings("ignore", r"The inplace keyword in DataFrame")
         yield
 
 

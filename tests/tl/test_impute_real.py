@@ -27,8 +27,9 @@ class Stage:
     truth: np.ndarray
     controls: pd.DataFrame
 
-    def scores(self, predicted: np.ndarray) -> dict[str, float]:
+    def scores(self, predicted: pd.DataFrame | np.ndarray) -> dict[str, float]:
         """The scores of the task, by numpy."""
+        predicted = np.asarray(predicted)  # a frame with the names of the features
         both = zip(predicted.T.astype(float), self.truth.T.astype(float), strict=True)
         by_feature = [np.corrcoef(p, t)[0, 1] for p, t in both]
         return {

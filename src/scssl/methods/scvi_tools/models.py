@@ -144,6 +144,7 @@ class SysVI(ScviTools):
     "joint_embedding_scvi",
     title="JointEmbeddingSCVI",
     family="generative",
+    reference="lopez2018scvi",
     values="counts",
     kinds=(("rna",),),
     gives=("values", "history"),
