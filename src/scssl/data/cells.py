@@ -97,7 +97,7 @@ class Cells:
     ) -> Cells:
         """Cells of an AnnData (one modality, called ``rna``) or MuData, with the genes that `mask_by` marks.
 
-        `stream`: leave a matrix on disk if it is there and large, see :mod:`scssl.data.stream`.
+        `stream`: leave a matrix on disk if it is there and large, see :class:`~scssl.data.stream.Stream`.
         """
         parts = parts_of(data, modalities)
         chosen = {name: _chosen(part, mask_by) for name, part in parts.items()}
@@ -225,7 +225,7 @@ class Cells:
         )
 
     def graph(self, kind: str, k: int) -> sp.csr_array:
-        """Partners of every cell (see :mod:`scssl.data.partners`), made once: a directed sparse graph, cells x cells."""
+        """Partners of every cell, made once: a directed sparse graph of a `kind` (``"knn"``, ``"bbknn"``, ``"mnn"``), cells x cells."""
         key = f"{kind}:{k}"
         if key not in self.known:
             self.known[key] = partners.found(self, kind, k)

@@ -153,7 +153,7 @@ class SysVI(ScviTools):
     summary="scVI with a self-supervised term over two thinned views of each cell; needs scvi-tools 1.5",
 )
 class JointEmbeddingSCVI(ScviTools):
-    """A scVI model whose embeddings of two thinnings of a cell are also made to correlate, dimension by dimension; by scvi-tools."""
+    """A scVI model :cite:p:`lopez2018scvi` whose embeddings of two thinnings of a cell are also made to correlate, dimension by dimension; by scvi-tools."""
 
     tool = TOOLS["joint_embedding_scvi"]
     Config = config_of(tool)
