@@ -204,14 +204,14 @@ if __name__ == "__main__":
 
 def test_an_interrupted_call_keeps_what_is_done(small, bad_methods, monkeypatch):
     adata = small.copy()
-    original = jobs._trained
+    original = jobs.trained
 
     def interrupted(job, *rest):
         if job.key == "works":
             raise KeyboardInterrupt
         return original(job, *rest)
 
-    monkeypatch.setattr(jobs, "_trained", interrupted)
+    monkeypatch.setattr(jobs, "trained", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ssl.tl.benchmark(adata, methods=["pca", "works"], **KEYS)
     kept = ssl.get.scores(adata)
