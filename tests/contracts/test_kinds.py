@@ -48,6 +48,11 @@ def same(one, other):
     assert mine.keys() == theirs.keys()
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
     for term in set(one.history) - {"seconds"}:
+        if (
+            term == "effective_rank"
+        ):  # watched only: eigenvalues, whose last bits depend on where an array lies in memory
+            np.testing.assert_allclose(one.history[term], other.history[term], rtol=1e-12)
+            continue
         np.testing.assert_array_equal(one.history[term], other.history[term], err_msg=term)
 
 
